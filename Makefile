@@ -1,0 +1,86 @@
+# simclr.c. `make help` lists the targets.
+CC       ?= cc
+CXX      ?= c++
+CROSS    ?=
+ifneq ($(CROSS),)
+CC       := $(CROSS)gcc
+CXX      := $(CROSS)g++
+endif
+BUILD    ?= build
+CFLAGS   ?= -O3 -g
+WARN     ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
+V        ?= 0
+Q        := $(if $(filter 1,$(V)),,@)
+
+ARCH     := $(shell $(CC) -dumpmachine | cut -d- -f1)
+PKG      := PKG_CONFIG_PATH=$(PKG_CONFIG_PATH) pkg-config
+
+# What exactness needs comes after the user's CFLAGS: no contraction, no fast-math, no LTO, one architecture baseline.
+EXACT    := -std=c11 -fopenmp -ffp-contract=off -fno-fast-math -fno-lto -fno-math-errno
+CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
+STB_CFLAGS := $(shell $(PKG) --cflags-only-I stb 2>/dev/null | sed 's/-I/-isystem /g')
+LDLIBS   += -ljansson -lm
+
+ifeq ($(ARCH),x86_64)
+ISAS     := scalar avx2 avx512
+else ifeq ($(ARCH),aarch64)
+ISAS     := scalar neon
+else
+ISAS     := scalar
+endif
+FLAGS_scalar :=
+FLAGS_avx2   := -mavx2 -mfma -mf16c -DISA_IS_AVX2
+FLAGS_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512 -DISA_IS_AVX512
+FLAGS_neon   := -DISA_IS_NEON
+
+SHARED   := $(wildcard simd/shared/*.c)
+CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c)
+CLI_SRC  := $(wildcard src/cli/*.c)
+TEST_SRC := $(wildcard tests/*.c)
+
+simd_objects = $(SHARED:%.c=$(BUILD)/$(1)/%.o) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard simd/$(1)/*.c))
+SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
+CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
+CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
+TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
+
+.DEFAULT_GOAL := all
+all: $(BUILD)/simclr ## build the trainer, build/simclr (the default)
+
+$(BUILD)/simclr: $(CLI_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libsimclr.a: $(CORE_OBJ)
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+$(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(STB_CFLAGS) $(CFLAGS) $(EXACT) $(WARN) -c -o $@ $<
+
+# A folder of simd/ is a set of compile flags; simd/shared is compiled once for each.
+define isa_rules
+$(BUILD)/$(1)/simd/%.o: simd/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC   $$< ($(1))"
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
+
+test: $(BUILD)/tests/run $(BUILD)/simclr ## build and run the tests (TEST=name runs one suite)
+	$(Q)$(BUILD)/tests/run $(if $(TEST),--filter '$(TEST)/*')
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: all test clean help
+-include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -1,0 +1,20 @@
+/* What a kernel source is compiled for. The Makefile compiles simd/shared/ once per ISA with -DISA=<name>; a folder simd/<isa>/
+ * once with its own. ISA_FN(conv) becomes conv_avx2 and so on: the one macro the kernels know. */
+#ifndef SIMD_ISA_H
+#define SIMD_ISA_H
+
+#if defined __FAST_MATH__
+#error "fast-math would change results: bit-equality over ISAs is this program's contract"
+#endif
+#ifndef ISA
+#error "compile kernels through the Makefile, which defines ISA"
+#endif
+
+#define ISA_PASTE2(name, isa) name##_##isa
+#define ISA_PASTE(name, isa) ISA_PASTE2(name, isa)
+#define ISA_FN(name) ISA_PASTE(name, ISA)
+#define ISA_STRING2(isa) #isa
+#define ISA_STRING1(isa) ISA_STRING2(isa)
+#define ISA_NAME ISA_STRING1(ISA)
+
+#endif

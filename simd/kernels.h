@@ -1,0 +1,135 @@
+/* The kernels: one immutable table per ISA, chosen once by dispatch.h and passed down by pointer.
+ *
+ * Every kernel is a single-threaded pure function, returns void and cannot fail. Class E: bit-equal to the scalar table on every
+ * ISA. Strides and offsets are in elements. Pointers need no alignment unless said. Sizes may be any positive number. */
+#ifndef SIMD_KERNELS_H
+#define SIMD_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kernels {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+
+    /* ---- Batch-reduce GEMM (Georganas et al. 2020): the block under convolution, linear layers and similarities ---- */
+
+    int mr, nr; /* micro-tile: rows, and the columns of a packed panel of B */
+
+    /* C[m x n] (+)= sum_{t < taps} A_t[m x k] B_t[k x n]
+     * Row i of C is at c + c_row[i], row i of A_t at a + a_row[i] + a_tap[t]; b is a packed panel [taps][k][nr] whose columns from
+     * n on are zero; n <= nr; any m >= 1 (split evenly over tile variants). Each element is one chain of FMAs in (t, k) order from
+     * C, or from +0 when not accumulating. 2 m n k taps FLOPs. */
+    void (*brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap,
+                   const float *b, int m, int n, int k, int taps, bool accumulate);
+
+    /* C[m x n] += sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
+     * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr]; row i of C is at c + i * ldc. One chain from
+     * +0 in p order, then one addition to C. */
+    void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k);
+
+    /* dst[k][nr] = src[k][0..n) at row stride ld, columns from n on zero. */
+    void (*pack_b)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
+    /* dst[k][nr] = the transpose of src[n][0..k) at row stride ld, columns from n on zero. */
+    void (*pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
+
+    /* ---- Batch norm and element-wise, over rows of c channels, (rows, c) contiguous; lanes are channels ---- */
+
+    /* mean[c], m2[c] of this slice: mean = (chain of x in row order) / rows, m2 = chain of fma(d, d, .), d = x - mean. */
+    void (*norm_stats)(float *mean, float *m2, const float *x, size_t rows, int c);
+    /* y = fma(x - mean, scale, shift), then + residual if not NULL, then max(., 0) if relu. y may be x. */
+    void (*norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale,
+                       const float *shift, bool relu, size_t rows, int c);
+    /* g = dy where (out == NULL or out > 0), else 0; sum_g = chain of g; sum_gx = chain of fma(g, (x - mean) * invstd, .). */
+    void (*norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x,
+                               const float *mean, const float *invstd, size_t rows, int c);
+    /* dx = scale * (g - a - xhat * b), xhat = (x - mean) * invstd, a = sum_g / M, b = sum_gx / M given per channel;
+     * if dres: dres = g, or dres += g when accumulate_res. dx may be dy. */
+    void (*norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
+                                const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
+                                size_t rows, int c);
+    /* y = x + bias (bias may be NULL), then max(., 0) if relu; y may be x. */
+    void (*bias_act)(float *y, const float *x, const float *bias, bool relu, size_t rows, int c);
+    /* dx = dy where out > 0, else 0; dx may be dy. */
+    void (*relu_backward)(float *dx, const float *dy, const float *out, size_t count);
+    /* y += x */
+    void (*add)(float *y, const float *x, size_t count);
+    /* sum[c] = chain of x over rows. */
+    void (*column_sums)(float *sum, const float *x, size_t rows, int c);
+
+    /* ---- Pooling, one image, NHWC ---- */
+
+    /* y (ho, wo, c) = max over 3x3 windows, stride 2, padding 1; which = index 0..8 of the first maximum in row-major order. */
+    void (*maxpool)(float *y, uint8_t *which, const float *x, int h, int w, int c);
+    /* dx (h, w, c) = dy sent to the maxima; dx is overwritten. Windows that overlap add in row-major order of the windows. */
+    void (*maxpool_backward)(float *dx, const float *dy, const uint8_t *which, int h, int w, int c);
+    /* y[c] = (chain of x over pixels) / pixels. */
+    void (*avgpool)(float *y, const float *x, int pixels, int c);
+    /* dx (pixels, c) = dy[c] / pixels. */
+    void (*avgpool_backward)(float *dx, const float *dy, int pixels, int c);
+
+    /* ---- NT-Xent (Chen et al. 2020, eq. 1); tiles of similarities of NTXENT_TILE rows and columns ---- */
+
+    /* u = x / max(|x|, 1e-12) per row; norm[row] = max(|x|, 1e-12). Squares are summed in canonical lanes. */
+    void (*l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
+    /* dx = (du - u (u . du)) / norm per row. */
+    void (*l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
+    /* sum[i] += sum_j exp((s[i][j] - 1) / tau) over j < n, without j == skip[i] (skip[i] < 0: none), canonical lanes. */
+    void (*ntxent_row_sums)(float *sum, const float *s, ptrdiff_t ld, const int *skip, float inv_tau, int m, int n);
+    /* In place s -> G: g[i][j] = (exp((s-1)/tau) * (1/sum_row[i] + 1/sum_col[j])) * factor; 0 at j == skip[i];
+     * minus 2 * factor at j == pos[i]. inv_row, inv_col are those reciprocals; factor = 1 / (R tau). */
+    void (*ntxent_gradient_tile)(float *s, ptrdiff_t ld, const int *skip, const int *pos, const float *inv_row,
+                                 const float *inv_col, float inv_tau, float factor, int m, int n);
+    /* count[i] += number of j < n with s[i][j] > target[i], or == target[i] and col0 + j < target_col[i]; j == skip[i] is left out.
+     * Rank of the positive: retrieval@1 and @5. */
+    void (*count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const int *skip, const float *target,
+                          const int *target_col, int col0, int m, int n);
+    /* a . b, canonical lanes. */
+    float (*dot)(const float *a, const float *b, size_t count);
+
+    /* ---- Optimisers, element-wise over one tensor; scalars come ready from base/fmath ---- */
+
+    /* g' = g + wd w; v = momentum v + g'; w -= lr (nesterov ? g' + momentum v : v). */
+    void (*sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count);
+    /* Google's LARS after the trust ratio: v = momentum v + lr_trust (g + wd w); w -= v. */
+    void (*lars)(float *w, float *v, const float *g, float lr_trust, float momentum, float wd, size_t count);
+    /* Adam as PyTorch: g' = g + l2 w; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; w -= lr decay w;
+     * w -= step m / (sqrt(v) / sqrt_bias2 + eps), step = lr / (1 - b1^t), sqrt_bias2 = sqrt(1 - b2^t). l2 = 0 for AdamW. */
+    void (*adam)(float *w, float *m, float *v, const float *g, float b1, float b2, float l2, float lr_decay, float step,
+                 float sqrt_bias2, float eps, size_t count);
+    /* sum of (g + wd w)^2 in canonical lanes, in double per 4096 elements; w may be NULL with wd = 0. */
+    double (*sum_squares)(const float *g, const float *w, float wd, size_t count);
+
+    /* ---- Augmentation of one image, planar float (c planes of h x w, contiguous), values in [0, 1] ---- */
+
+    /* (h, w, c) bytes, row stride ld bytes -> c planes of float / 255, columns mirrored if flip. */
+    void (*u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
+    /* c planes -> (h, w, c) interleaved. */
+    void (*planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
+    /* Vertical filter of one plane: dst row y (w floats) = chain over t < taps[y] of weights[y * max_taps + t] * src row first[y]+t. */
+    void (*resize_rows)(float *dst, const float *src, int w, int h_out, const int *first, const int *taps, const float *weights,
+                        int max_taps);
+    /* Horizontal filter of one plane, h rows of w_in -> w_out; weights transposed: [t][w_out], first[x] + t < w_in clamps to the
+     * last column (its weight is 0 there). */
+    void (*resize_columns)(float *dst, const float *src, int h, int w_in, int w_out, const int32_t *first, const float *weights,
+                           int max_taps);
+    /* x = clamp(x * factor) */
+    void (*brightness)(float *x, float factor, size_t count);
+    /* Grey mean of 3 (or 1) planes in canonical lanes. */
+    float (*grey_mean)(const float *x, int pixels, int c);
+    /* x = clamp(fma(factor, x - mean, mean)) */
+    void (*contrast)(float *x, float mean, float factor, size_t count);
+    /* 3 planes: x = clamp(fma(factor, x - grey, grey)); factor 0 is greyscale. */
+    void (*saturation)(float *x, float factor, int pixels);
+    /* 3 planes: hue turned by shift in [-0.5, 0.5] through HSV, by selects. */
+    void (*hue)(float *x, float shift, int pixels);
+    /* x = x >= threshold ? 1 - x : x */
+    void (*solarize)(float *x, float threshold, size_t count);
+    /* One plane, separable filter of `taps` (odd) weights, reflected border (edge not repeated); tmp holds h * w floats plus
+     * w + taps. dst may be src. taps / 2 < min(h, w). */
+    void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
+};
+
+enum { NTXENT_TILE = 64 };
+
+#endif

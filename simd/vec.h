@@ -1,0 +1,30 @@
+/* The vector vocabulary: one set of inline functions, four implementations. vf is VL floats, vi is VL int32, vm a mask of VL.
+ *
+ * Contract, same bits lane by lane on every ISA:
+ *   vf_fma(a,b,c) = a*b+c with one rounding; vf_fnma(a,b,c) = c-a*b with one rounding
+ *   vf_max(a,b) = a > b ? a : b; vf_min(a,b) = a < b ? a : b (so the second operand wins for NaN and for equal zeros)
+ *   comparisons are ordered and quiet; vf_select(m,a,b) = m ? a : b
+ *   vf_to_int truncates toward zero; the argument must be inside int32 (clamp first)
+ *   vf_load_n / vf_store_n touch only the first n lanes of memory, 0 <= n <= VL; the other lanes load as +0
+ *   vf_load_u8 converts VL bytes to float, exactly; vf_gather(p, i) = p[i]
+ * What lanes compute is always outputs; where lanes must be reduced see vec_math.h: sixteen canonical lanes and one tree. */
+#ifndef SIMD_VEC_H
+#define SIMD_VEC_H
+
+#include "isa.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined ISA_IS_AVX512
+#include "vec_avx512.h"
+#elif defined ISA_IS_AVX2
+#include "vec_avx2.h"
+#elif defined ISA_IS_NEON
+#include "vec_neon.h"
+#else
+#include "vec_scalar.h"
+#endif
+
+#endif

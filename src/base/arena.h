@@ -1,0 +1,28 @@
+/* Planned memory: sizes are summed first, then one 64-byte aligned block is handed out piece by piece.
+ *
+ * The same function lays out and allocates: run it once on an arena whose base is NULL to learn the size (arena_alloc then
+ * returns NULL), create the block, and run it again. Nothing is freed but the whole. */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stddef.h>
+
+struct arena {
+    char *base;      /* NULL while measuring */
+    size_t used;     /* bytes handed out so far, each piece rounded up to 64 */
+    size_t capacity; /* bytes at base; 0 while measuring */
+    int overflow;    /* set once a size did not fit size_t, or capacity was exceeded */
+};
+
+/* count * size bytes, 64-byte aligned and zeroed; NULL while measuring or on overflow. */
+void *arena_alloc(struct arena *arena, size_t count, size_t size);
+
+/* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when memory is short or a size overflowed. */
+int arena_commit(struct arena *arena);
+
+void arena_free(struct arena *arena);
+
+/* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with free(). */
+void *alloc_aligned(size_t count, size_t size);
+
+#endif

@@ -1,0 +1,46 @@
+/* A set of images, whatever its format: decoded on demand, labels only for evaluation. */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include "simclr/simclr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One decoded image: (h, w, c) bytes, c = 1 or 3, rows contiguous. */
+struct image {
+    int h, w, c;
+    uint8_t *pixels;
+    int owned; /* pixels are to be freed (image_release) */
+};
+void image_release(struct image *image);
+
+enum dataset_split { SPLIT_TRAIN, SPLIT_TEST };
+
+struct dataset;
+
+struct dataset_options {
+    size_t limit;    /* at most so many images; 0: all */
+    int channels;    /* 1 or 3: grey is replicated, colour converted, alpha dropped, 16 bits cut to 8 */
+};
+
+/* Opens path after looking at it: a folder of images (JPEG, PNG, BMP; flat, nested, or class subfolders), CIFAR-10/100 binary,
+ * STL-10 binary, a .npy of (N, H, W, C) u8; path NULL: the built-in generated set of shapes.
+ * SPLIT_TRAIN is what is trained on (STL-10: unlabeled_X.bin if there); SPLIT_TEST the evaluation split: the format's own test
+ * file, or val/ or test/ beside or in train/. *dataset is NULL with SIMCLR_OK when there is no such split. */
+enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
+                                const struct dataset_options *options, struct simclr_error *err);
+void dataset_close(struct dataset *dataset);
+
+size_t dataset_size(const struct dataset *dataset);
+int dataset_classes(const struct dataset *dataset);              /* 0: no labels */
+int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
+const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */
+const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size); /* a file's relative path, or "#17" */
+/* 64-bit hash of what the set is (format, sizes, names; not where it lies): kept in checkpoints. */
+uint64_t dataset_fingerprint(const struct dataset *dataset);
+
+/* Decodes image index; safe to call from several threads. A broken file is an error the caller may skip. */
+enum simclr_status dataset_read(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
+
+#endif

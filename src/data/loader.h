@@ -1,0 +1,38 @@
+/* Batches for the trainer: order of an epoch, decoding, augmentation of both views. */
+#ifndef DATA_LOADER_H
+#define DATA_LOADER_H
+
+#include "base/engine.h"
+#include "data/augment.h"
+#include "data/dataset.h"
+
+struct loader;
+
+struct loader_config {
+    int image_size, channels;
+    struct augment_config augment;
+    uint64_t seed;
+};
+
+/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). Decoded images are kept
+ * in memory when all of them fit in cache_bytes. */
+enum simclr_status loader_create(struct loader **loader, const struct dataset *dataset, const uint32_t *items, size_t count,
+                                 const struct loader_config *config, const struct engine *engine, size_t cache_bytes,
+                                 struct simclr_error *err);
+void loader_free(struct loader *loader);
+
+/* Both views of the batch images at positions [first, first + batch) of epoch's order: out (2 batch, S, S, C), view 0 of all, then
+ * view 1 of all. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
+ * A broken image is replaced by the next readable one in order, and recorded once. */
+enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
+                                struct simclr_error *err);
+
+/* Clean images at items [first, first + count): out (count, S, S, C); labels (or -1) if not NULL. Broken ones are zeros, label -1. */
+enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);
+
+size_t loader_size(const struct loader *loader);
+
+/* Broken images so far, in order of their index: "path: reason" each. */
+size_t loader_broken(const struct loader *loader, const char *const **messages);
+
+#endif

@@ -1,0 +1,40 @@
+/* safetensors files: 8 bytes of header length, a JSON header, raw little-endian tensors. */
+#ifndef IO_SAFETENSORS_H
+#define IO_SAFETENSORS_H
+
+#include "simclr/simclr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum safetensors_type { ST_F32, ST_U8, ST_I64 };
+
+struct safetensors_entry {
+    char name[128];
+    enum safetensors_type type;
+    int ndim;
+    size_t dims[8];
+    size_t bytes;
+    const void *data;
+};
+
+struct safetensors_pair {
+    char key[64];
+    char value[1024];
+};
+
+/* Writes beside (path.tmp), fsyncs and renames into place. Entries in the given order, metadata pairs as "__metadata__";
+ * the same input gives the same bytes. */
+enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
+                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err);
+
+struct safetensors;
+/* Reads and checks the whole file: offsets, shapes, sizes. Entries point into memory owned by *file. */
+enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err);
+void safetensors_close(struct safetensors *file);
+const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name); /* NULL: none */
+size_t safetensors_count(const struct safetensors *file);
+const struct safetensors_entry *safetensors_at(const struct safetensors *file, size_t index);
+const char *safetensors_metadata(const struct safetensors *file, const char *key); /* NULL: none */
+
+#endif

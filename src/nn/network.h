@@ -1,0 +1,69 @@
+/* The model: a ResNet encoder and its projection head as one static list of nodes over planned memory. */
+#ifndef NN_NETWORK_H
+#define NN_NETWORK_H
+
+#include "base/engine.h"
+#include "simclr/simclr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum stem { STEM_IMAGENET, STEM_CIFAR }; /* 7x7 stride 2 + max pool; 3x3 stride 1 */
+
+struct network_config {
+    int depth;        /* 18, 34, 50, 101, 152: torchvision's ResNets (v1.5) */
+    double width;     /* multiplies every width: base 64 * width channels, rounded down; 0.25 to 4 */
+    enum stem stem;
+    int channels;     /* input channels, 1 or 3 */
+    int image_size;   /* square inputs of this side */
+    int head_layers;  /* 1 to 3; hidden layers as wide as the feature, ReLU between */
+    bool head_norm;   /* BatchNorm after every hidden layer of the head */
+    int out_dim;      /* of the projection z */
+    bool zero_init;   /* gain of each block's last norm starts at 0 */
+    uint64_t seed;    /* of the initialisation */
+};
+
+/* What a tensor is for; LARS and the initialisation go by it. */
+enum tensor_role { ROLE_CONV, ROLE_LINEAR, ROLE_BIAS, ROLE_NORM_GAIN, ROLE_NORM_BIAS, ROLE_RUNNING_MEAN, ROLE_RUNNING_VAR };
+
+/* One named tensor inside a flat array of floats. Memory holds convolutions as (R, S, C, K) and linear layers as (in, out);
+ * files hold torch's (K, C, R, S) and (out, in): network_export/import transpose. */
+struct tensor_info {
+    char name[64];  /* torchvision's: "conv1.weight", "layer1.0.bn1.running_mean"; the head is "head.0.weight", "head.2.bias" */
+    enum tensor_role role;
+    int ndim, dims[4]; /* torch's shape */
+    size_t offset, count;
+};
+
+struct network;
+
+/* Plans and allocates for up to max_rows images (views) a pass; training == false leaves gradients and what only they need out.
+ * Initialises parameters from config->seed: convolutions He-normal (fan out, ReLU), norm gain 1 and bias 0, linear layers
+ * torch's default (uniform +-1/sqrt(fan in), weight and bias). */
+enum simclr_status network_create(struct network **network, const struct network_config *config, const struct engine *engine,
+                                  int max_rows, bool training, struct simclr_error *err);
+void network_free(struct network *network);
+
+int network_feature_dim(const struct network *network); /* of h */
+size_t network_memory(const struct network *network);   /* bytes planned */
+
+/* x (rows, S, S, C) -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until the next pass.
+ * training: batch statistics, and running ones are updated (momentum 0.1, unbiased variance, as torch); else running ones. */
+void network_forward(struct network *network, const float *x, int rows, bool training, const float **h, const float **z);
+
+/* After a training forward of the same rows: gradients of all parameters (overwritten) for dz (rows, out_dim). */
+void network_backward(struct network *network, const float *x, const float *dz, int rows);
+
+/* Parameters, their gradients (same layout; NULL without training), and buffers (running statistics), each one flat array. */
+float *network_params(struct network *network, size_t *count);
+float *network_grads(struct network *network);
+float *network_buffers(struct network *network, size_t *count);
+const struct tensor_info *network_param_list(const struct network *network, size_t *count);
+const struct tensor_info *network_buffer_list(const struct network *network, size_t *count);
+
+/* Between memory layout and torch's, for one tensor (any array laid out like params: weights, gradients, momenta). */
+void tensor_export(const struct tensor_info *info, float *file, const float *memory);
+void tensor_import(const struct tensor_info *info, float *memory, const float *file);
+
+#endif

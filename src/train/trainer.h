@@ -1,0 +1,60 @@
+/* A training run from settings to an evaluated encoder. Reports by callback; prints nothing. */
+#ifndef TRAIN_TRAINER_H
+#define TRAIN_TRAINER_H
+
+#include "base/engine.h"
+#include "data/augment.h"
+#include "nn/network.h"
+#include "train/optim.h"
+#include "train/schedule.h"
+
+/* Everything that decides a run's result: what config.json holds. */
+struct train_config {
+    char data[1024];          /* "" : the generated set */
+    size_t limit;
+    struct network_config network; /* image_size 0 and stem AUTO (-1) are resolved from the data at start */
+    int batch_size, epochs, n_views;
+    bool keep_last;
+    double temperature;
+    struct optim_config optim;
+    double lr;
+    enum lr_scaling lr_scaling;
+    double warmup_epochs;
+    char augment_name[16];
+    struct augment_config augment;
+    uint64_t seed;
+    int knn_every, knn_k;      /* epochs; 0: off */
+    double knn_temperature;
+    uint64_t checkpoint_every; /* steps; 0: by time, or at the end of an epoch */
+    double checkpoint_minutes; /* 0: off */
+};
+
+struct train_progress {
+    int epoch, epochs;         /* from 1 */
+    uint64_t step, steps;      /* done, and of the whole run */
+    double loss;               /* mean over the epoch so far */
+    double floor, ceiling;
+    double images_per_second, eta_seconds;
+    double knn;                /* < 0: not computed yet */
+    double knn_untrained;
+    double retrieval1;
+    const char *phase;         /* "train", "knn", "checkpoint" */
+};
+
+/* Called after each step and phase; returning non-zero stops the run after a checkpoint (SIMCLR_ERR_CANCELLED). */
+typedef int train_report_fn(void *ctx, const struct train_progress *progress, bool epoch_done);
+
+struct train_result {
+    uint64_t steps, images;
+    size_t broken;             /* images skipped, listed in RUN/broken.txt */
+    double loss, knn_untrained, knn;
+};
+
+void train_defaults(struct train_config *config); /* the reference's: resnet50, batch 32, lr 3e-4, Adam, tau 0.07, 50 epochs... */
+
+/* Runs config in folder run. resume: go on from the newest checkpoint there, or start if there is none. Without it a folder that
+ * already holds a run is refused. */
+enum simclr_status train_run(const struct train_config *config, const char *run, bool resume, const struct engine *engine,
+                             train_report_fn *report, void *ctx, struct train_result *result, struct simclr_error *err);
+
+#endif
