@@ -19,8 +19,7 @@ struct safetensors_entry {
 };
 
 struct safetensors_pair {
-    char key[64];
-    char value[1024];
+    const char *key, *value;
 };
 
 /* Writes beside (path.tmp), fsyncs and renames into place. Entries in the given order, metadata pairs as "__metadata__";
