@@ -27,6 +27,7 @@ struct train_config {
     double knn_temperature;
     uint64_t checkpoint_every; /* steps; 0: by time, or at the end of an epoch */
     double checkpoint_minutes; /* 0: off */
+    int keep;                  /* newest checkpoints that stay on disk; 0: all */
 };
 
 struct train_progress {
