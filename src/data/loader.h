@@ -31,6 +31,7 @@ enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoc
 enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);
 
 size_t loader_size(const struct loader *loader);
+size_t loader_image_floats(const struct loader *loader); /* S S C */
 
 /* Broken images so far, in order of their index: "path: reason" each. */
 size_t loader_broken(const struct loader *loader, const char *const **messages);

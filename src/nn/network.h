@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum stem { STEM_IMAGENET, STEM_CIFAR }; /* 7x7 stride 2 + max pool; 3x3 stride 1 */
+/* 7x7 stride 2 + max pool; 3x3 stride 1; AUTO is for settings only and resolved before a network is made. */
+enum stem { STEM_AUTO = -1, STEM_IMAGENET, STEM_CIFAR };
 
 struct network_config {
     int depth;        /* 18, 34, 50, 101, 152: torchvision's ResNets (v1.5) */

@@ -1,0 +1,284 @@
+#include "train/checkpoint.h"
+
+#include "base/status.h"
+#include "io/safetensors.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FORMAT_VERSION "1"
+#define STATE_NAME "trainer.state"
+
+enum { STATE_WORDS = 7 };
+
+/* Doubles travel as their bits: a checkpoint restores the very number. */
+static int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double double_of(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void state_pack(int64_t words[STATE_WORDS], const struct checkpoint_state *s)
+{
+    words[0] = (int64_t)s->step;
+    words[1] = (int64_t)s->epoch_steps;
+    words[2] = bits_of(s->loss);
+    words[3] = bits_of(s->retrieval1);
+    words[4] = bits_of(s->alignment);
+    words[5] = bits_of(s->uniformity);
+    words[6] = bits_of(s->knn_untrained);
+}
+
+static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_WORDS])
+{
+    s->step = (uint64_t)words[0];
+    s->epoch_steps = (uint64_t)words[1];
+    s->loss = double_of(words[2]);
+    s->retrieval1 = double_of(words[3]);
+    s->alignment = double_of(words[4]);
+    s->uniformity = double_of(words[5]);
+    s->knn_untrained = double_of(words[6]);
+}
+
+/* One group of tensors that share a flat array: the weights, the running statistics, an optimiser's momenta. */
+struct group {
+    const char *prefix;
+    const struct tensor_info *list;
+    size_t count;
+    float *memory;
+};
+
+static size_t list_groups(struct group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
+{
+    size_t params, buffers, ignored;
+    const struct tensor_info *param_list = network_param_list(t->network, &params);
+    const struct tensor_info *buffer_list = network_buffer_list(t->network, &buffers);
+    size_t n = 0;
+    groups[n++] = (struct group){"", param_list, params, network_params(t->network, &ignored)};
+    groups[n++] = (struct group){"", buffer_list, buffers, network_buffers(t->network, &ignored)};
+    for (int i = 0; i < t->optim_arrays; i++) {
+        snprintf(prefixes[i], 64, "optimizer.%s.", t->optim_names[i]);
+        groups[n++] = (struct group){prefixes[i], param_list, params, t->optim[i]};
+    }
+    return n;
+}
+
+/* ".../bn1.running_var" -> ".../bn1.num_batches_tracked", which torch's BatchNorm also keeps. Returns 0 for other tensors. */
+static int batches_tracked_name(char *name, size_t size, const struct tensor_info *info)
+{
+    const char *suffix = "running_var";
+    size_t length = strlen(info->name), tail = strlen(suffix);
+    if (info->role != ROLE_RUNNING_VAR || length < tail)
+        return 0;
+    snprintf(name, size, "%.*snum_batches_tracked", (int)(length - tail), info->name);
+    return 1;
+}
+
+static void describe(struct safetensors_entry *entry, const struct group *group, const struct tensor_info *info, const void *data)
+{
+    *entry = (struct safetensors_entry){.type = ST_F32, .ndim = info->ndim, .bytes = info->count * sizeof(float), .data = data};
+    snprintf(entry->name, sizeof entry->name, "%s%s", group->prefix, info->name);
+    for (int d = 0; d < info->ndim; d++)
+        entry->dims[d] = (size_t)info->dims[d];
+}
+
+static enum simclr_status write_entries(const char *path, const struct group *groups, size_t group_count,
+                                        const struct checkpoint_target *target, const struct checkpoint_state *state,
+                                        struct simclr_error *err)
+{
+    size_t tensors = 1, floats = 0; /* one for the state */
+    for (size_t g = 0; g < group_count; g++)
+        for (size_t i = 0; i < groups[g].count; i++) {
+            tensors += 1 + (groups[g].list[i].role == ROLE_RUNNING_VAR);
+            floats += groups[g].list[i].count;
+        }
+    struct safetensors_entry *entries = calloc(tensors, sizeof *entries);
+    float *data = malloc((floats + 1) * sizeof *data);
+    if (!entries || !data) {
+        free(entries);
+        free(data);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s (%zu MB)", path, floats * sizeof *data >> 20);
+    }
+    int64_t words[STATE_WORDS], step = (int64_t)state->step;
+    size_t n = 0, used = 0;
+    for (size_t g = 0; g < group_count; g++)
+        for (size_t i = 0; i < groups[g].count; i++) {
+            const struct tensor_info *info = &groups[g].list[i];
+            tensor_export(info, data + used, groups[g].memory + info->offset);
+            describe(&entries[n++], &groups[g], info, data + used);
+            used += info->count;
+            if (batches_tracked_name(entries[n].name, sizeof entries[n].name, info)) {
+                entries[n].type = ST_I64; /* a scalar: no dimensions */
+                entries[n].bytes = sizeof step;
+                entries[n++].data = &step;
+            }
+        }
+    state_pack(words, state);
+    entries[n++] = (struct safetensors_entry){
+        .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
+
+    char fingerprint[17], steps[21];
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
+    snprintf(steps, sizeof steps, "%" PRIu64, state->step);
+    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
+                                                {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
+    enum simclr_status status = safetensors_write(path, entries, n, metadata, sizeof metadata / sizeof metadata[0], err);
+    free(entries);
+    free(data);
+    return status;
+}
+
+/* The step in a checkpoint's file name, or -1. */
+static long long step_of_name(const char *name)
+{
+    long long step;
+    int end = 0;
+    if (sscanf(name, "checkpoint-%8lld.safetensors%n", &step, &end) != 1 || !end || name[end])
+        return -1;
+    return step;
+}
+
+static void checkpoint_path(char *path, size_t size, const char *run, long long step)
+{
+    snprintf(path, size, "%s/checkpoint-%08lld.safetensors", run, step);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    long long x = *(const long long *)a, y = *(const long long *)b;
+    return (x < y) - (x > y);
+}
+
+/* Best effort: a checkpoint that cannot be removed only takes room. */
+static void remove_old(const char *run, size_t keep)
+{
+    DIR *dir = opendir(run);
+    if (!dir)
+        return;
+    long long *steps = NULL;
+    size_t n = 0, room = 0;
+    for (struct dirent *e; (e = readdir(dir));) {
+        long long step = step_of_name(e->d_name);
+        if (step < 0)
+            continue;
+        if (n == room) {
+            long long *more = realloc(steps, (room += 64) * sizeof *steps);
+            if (!more)
+                break;
+            steps = more;
+        }
+        steps[n++] = step;
+    }
+    closedir(dir);
+    if (n > keep)
+        qsort(steps, n, sizeof *steps, newest_first);
+    for (size_t i = keep; i < n; i++) {
+        char path[4096];
+        checkpoint_path(path, sizeof path, run, steps[i]);
+        unlink(path);
+    }
+    free(steps);
+}
+
+enum simclr_status checkpoint_write(const char *run, int keep, const struct checkpoint_target *target,
+                                    const struct checkpoint_state *state, struct simclr_error *err)
+{
+    char path[4096], prefixes[2][64];
+    struct group groups[4];
+    checkpoint_path(path, sizeof path, run, (long long)state->step);
+    size_t n = list_groups(groups, prefixes, target);
+    enum simclr_status status = write_entries(path, groups, n, target, state, err);
+    if (status == SIMCLR_OK && keep > 0)
+        remove_old(run, (size_t)keep);
+    return status;
+}
+
+void checkpoint_newest(char *path, size_t size, const char *run)
+{
+    DIR *dir = opendir(run);
+    long long newest = -1;
+    path[0] = 0;
+    if (!dir)
+        return;
+    for (struct dirent *e; (e = readdir(dir));) {
+        long long step = step_of_name(e->d_name);
+        if (step > newest)
+            newest = step;
+    }
+    closedir(dir);
+    if (newest >= 0)
+        checkpoint_path(path, size, run, newest);
+}
+
+static enum simclr_status check_metadata(const char *path, const struct safetensors *file, const struct checkpoint_target *target,
+                                         struct simclr_error *err)
+{
+    const char *version = safetensors_metadata(file, "simclr_format");
+    if (!version || strcmp(version, FORMAT_VERSION))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has checkpoint format %s; this program reads format %s", path,
+                    version ? version : "(none)", FORMAT_VERSION);
+    char fingerprint[17];
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
+    const char *dataset = safetensors_metadata(file, "dataset");
+    if (!dataset || strcmp(dataset, fingerprint))
+        return fail(err, SIMCLR_ERR_USAGE, "%s was trained on another data set (fingerprint %s, here %s); resume with the same images",
+                    path, dataset ? dataset : "(none)", fingerprint);
+    const char *settings = safetensors_metadata(file, "settings");
+    if (!settings || strcmp(settings, target->settings))
+        return fail(err, SIMCLR_ERR_USAGE, "%s was trained with other settings; resume with the options in its config.json", path);
+    return SIMCLR_OK;
+}
+
+static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct group *group,
+                                      const struct tensor_info *info, struct simclr_error *err)
+{
+    struct safetensors_entry want;
+    describe(&want, group, info, NULL);
+    const struct safetensors_entry *e = safetensors_find(file, want.name);
+    if (!e)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has no tensor %s", path, want.name);
+    if (e->type != ST_F32 || e->ndim != want.ndim || memcmp(e->dims, want.dims, sizeof(size_t) * (size_t)want.ndim))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s: tensor %s has another shape than this model's", path, want.name);
+    tensor_import(info, group->memory + info->offset, e->data);
+    return SIMCLR_OK;
+}
+
+enum simclr_status checkpoint_load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                   struct simclr_error *err)
+{
+    struct safetensors *file;
+    enum simclr_status status = safetensors_open(&file, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    char prefixes[2][64];
+    struct group groups[4];
+    size_t n = list_groups(groups, prefixes, target);
+    status = check_metadata(path, file, target, err);
+    for (size_t g = 0; g < n && status == SIMCLR_OK; g++)
+        for (size_t i = 0; i < groups[g].count && status == SIMCLR_OK; i++)
+            status = load_tensor(path, file, &groups[g], &groups[g].list[i], err);
+    if (status == SIMCLR_OK) {
+        const struct safetensors_entry *e = safetensors_find(file, STATE_NAME);
+        int64_t words[STATE_WORDS];
+        if (e && e->type == ST_I64 && e->bytes == sizeof words) {
+            memcpy(words, e->data, sizeof words);
+            state_unpack(state, words);
+        } else {
+            status = fail(err, SIMCLR_ERR_FORMAT, "%s has no %s of %d words", path, STATE_NAME, STATE_WORDS);
+        }
+    }
+    safetensors_close(file);
+    return status;
+}

@@ -1,0 +1,44 @@
+/* A run's whole state in one safetensors file: RUN/checkpoint-%08d.safetensors, numbered by steps done.
+ *
+ * Tensors: the encoder under torchvision's names and layouts and "head.*" (what load_state_dict takes), then
+ * "optimizer.<array>.<parameter>" in the same layouts, then "trainer.state". Metadata: format version, the settings that decide the
+ * result, and the data set's fingerprint; nothing of the machine, so equal runs have equal files. */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include "nn/network.h"
+#include "simclr/simclr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where a run stands; sums run over the steps of the current epoch so far. */
+struct checkpoint_state {
+    uint64_t step;
+    uint64_t epoch_steps;
+    double loss, retrieval1, alignment, uniformity; /* sums */
+    double knn_untrained;                           /* < 0: none */
+};
+
+/* What is saved and restored: network's tensors and the optimiser's arrays (laid out like the parameters). */
+struct checkpoint_target {
+    struct network *network;
+    int optim_arrays;
+    const char *optim_names[2];
+    float *optim[2];
+    const char *settings; /* text that must be equal for a resume */
+    uint64_t fingerprint; /* of the data set */
+};
+
+/* Writes the checkpoint of state->step into run and, if keep > 0, removes all but the newest `keep`. */
+enum simclr_status checkpoint_write(const char *run, int keep, const struct checkpoint_target *target,
+                                    const struct checkpoint_state *state, struct simclr_error *err);
+
+/* Path of the newest checkpoint in run; "" when there is none. */
+void checkpoint_newest(char *path, size_t size, const char *run);
+
+/* Restores target and state; another format version, data set, setting or shape is refused by name. */
+enum simclr_status checkpoint_load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                   struct simclr_error *err);
+
+#endif

@@ -1,0 +1,164 @@
+#include "train/run_data.h"
+
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_SIDE = 96,      /* the reference's image size, for sets of larger pictures */
+    CIFAR_STEM_SIDE = 64,   /* up to here a 7x7 stride-2 stem and pooling would throw most of the picture away */
+    HELD_OUT = 10,          /* one in ten images is a query where a set has labels but no test split */
+};
+
+/* Image size and stem from the first readable picture. */
+static enum simclr_status resolve_shape(struct train_config *config, const struct dataset *set, struct simclr_error *err)
+{
+    if (config->network.image_size == 0) {
+        struct image image;
+        enum simclr_status status = SIMCLR_ERR_FORMAT;
+        for (size_t i = 0; i < dataset_size(set) && status != SIMCLR_OK; i++)
+            status = dataset_read(set, i, &image, err);
+        if (status != SIMCLR_OK)
+            return status;
+        int side = image.h < image.w ? image.h : image.w;
+        config->network.image_size = side < DEFAULT_SIDE ? side : DEFAULT_SIDE;
+        image_release(&image);
+    }
+    if (config->network.stem == STEM_AUTO)
+        config->network.stem = config->network.image_size <= CIFAR_STEM_SIDE ? STEM_CIFAR : STEM_IMAGENET;
+    return SIMCLR_OK;
+}
+
+static size_t cache_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size / 4 : 0;
+}
+
+struct items {
+    uint32_t *at; /* ascending indices into a data set */
+    size_t count;
+};
+
+static int all_items(struct items *items, const struct dataset *set)
+{
+    items->count = set ? dataset_size(set) : 0;
+    items->at = malloc((items->count + 1) * sizeof *items->at);
+    if (!items->at || items->count > UINT32_MAX)
+        return -1;
+    for (size_t i = 0; i < items->count; i++)
+        items->at[i] = (uint32_t)i;
+    return 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A random tenth of all (chosen by seed) goes to held_out, which has room; the rest stays. */
+static void split_tenth(struct items *all, struct items *held_out, uint64_t seed)
+{
+    struct rng rng = rng_stream(seed, RNG_SPLIT, 0, 0);
+    rng_permutation(&rng, all->at, (uint32_t)all->count);
+    held_out->count = all->count / HELD_OUT;
+    all->count -= held_out->count;
+    memcpy(held_out->at, all->at + all->count, held_out->count * sizeof *all->at);
+    qsort(all->at, all->count, sizeof *all->at, ascending);
+    qsort(held_out->at, held_out->count, sizeof *held_out->at, ascending);
+}
+
+static enum simclr_status open_sets(struct run_data *data, const struct train_config *config, struct simclr_error *err)
+{
+    const char *path = config->data[0] ? config->data : NULL;
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels};
+    enum simclr_status status = dataset_open(&data->train_set, path, SPLIT_TRAIN, &options, err);
+    if (status != SIMCLR_OK || config->knn_every == 0)
+        return status;
+    data->bank_set = data->train_set;
+    if (dataset_classes(data->train_set) == 0) {
+        data->bank_set = NULL;
+        status = dataset_open(&data->bank_set, path, SPLIT_LABELLED, &options, err);
+        if (status != SIMCLR_OK)
+            return status;
+        if (data->bank_set && dataset_classes(data->bank_set) == 0) {
+            dataset_close(data->bank_set);
+            data->bank_set = NULL;
+        }
+    }
+    if (!data->bank_set)
+        return SIMCLR_OK;
+    data->classes = dataset_classes(data->bank_set);
+    return dataset_open(&data->test_set, path, SPLIT_TEST, &options, err);
+}
+
+static enum simclr_status make_loaders(struct run_data *data, const struct items *train, const struct items *bank,
+                                       const struct items *test, const struct train_config *config,
+                                       const struct engine *engine, struct simclr_error *err)
+{
+    struct loader_config lc = {.image_size = config->network.image_size, .channels = config->network.channels,
+                               .augment = config->augment, .seed = config->seed};
+    enum simclr_status status = loader_create(&data->train, data->train_set, train->at, train->count, &lc, engine, cache_bytes(), err);
+    if (status != SIMCLR_OK || !data->test_set)
+        return status;
+    status = loader_create(&data->test, data->test_set, test->at, test->count, &lc, engine, 0, err);
+    data->bank = data->train;
+    if (status == SIMCLR_OK && data->bank_set != data->train_set) {
+        data->bank = NULL;
+        status = loader_create(&data->bank, data->bank_set, bank->at, bank->count, &lc, engine, 0, err);
+    }
+    return status;
+}
+
+static enum simclr_status make_splits(struct run_data *data, const struct train_config *config, const struct engine *engine,
+                                      struct simclr_error *err)
+{
+    struct items train = {0}, bank = {0}, test = {0};
+    const struct dataset *test_source = data->test_set ? data->test_set : data->bank_set;
+    enum simclr_status status = SIMCLR_OK;
+    if (all_items(&train, data->train_set) || all_items(&bank, data->bank_set) || all_items(&test, test_source))
+        status = fail(err, SIMCLR_ERR_MEMORY, "%zu images are more than fit here; use --limit", train.count);
+    if (status == SIMCLR_OK && data->bank_set && !data->test_set && bank.count >= HELD_OUT) {
+        split_tenth(&bank, &test, config->seed);
+        data->test_set = data->bank_set;
+    }
+    if (status == SIMCLR_OK) /* queries are never trained on */
+        status = make_loaders(data, data->bank_set == data->train_set ? &bank : &train, &bank, &test, config, engine, err);
+    free(train.at);
+    free(bank.at);
+    free(test.at);
+    return status;
+}
+
+enum simclr_status run_data_open(struct run_data *data, struct train_config *config, const struct engine *engine,
+                                 struct simclr_error *err)
+{
+    *data = (struct run_data){0};
+    enum simclr_status status = open_sets(data, config, err);
+    if (status == SIMCLR_OK)
+        status = resolve_shape(config, data->train_set, err);
+    if (status == SIMCLR_OK) {
+        data->fingerprint = dataset_fingerprint(data->train_set);
+        status = make_splits(data, config, engine, err);
+    }
+    if (status != SIMCLR_OK)
+        run_data_close(data);
+    return status;
+}
+
+void run_data_close(struct run_data *data)
+{
+    if (data->bank != data->train)
+        loader_free(data->bank);
+    loader_free(data->test);
+    loader_free(data->train);
+    if (data->test_set != data->bank_set)
+        dataset_close(data->test_set);
+    if (data->bank_set != data->train_set)
+        dataset_close(data->bank_set);
+    dataset_close(data->train_set);
+    *data = (struct run_data){0};
+}
