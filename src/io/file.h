@@ -1,0 +1,34 @@
+/* Whole files and folders. Errors name the path and the system's reason. */
+#ifndef IO_FILE_H
+#define IO_FILE_H
+
+#include "simclr/simclr.h"
+
+#include <stddef.h>
+
+/* A file being written beside its place: path.tmp until file_commit. */
+struct file_writer {
+    char *path, *temporary;
+    int fd;
+};
+
+/* Opens path.tmp; the writer must be ended by file_commit or file_abandon. */
+enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err);
+enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err);
+/* fsync, rename into place, fsync of the folder. On failure path.tmp is removed and the old file stands. */
+enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
+void file_abandon(struct file_writer *writer);
+
+/* The three above for one block. */
+enum simclr_status file_write_atomic(const char *path, const void *data, size_t size, struct simclr_error *err);
+
+/* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */
+enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err);
+
+/* Creates the folder and its parents; an existing folder is fine. */
+enum simclr_status folder_create(const char *path, struct simclr_error *err);
+
+/* The folder can be made and files written in it: tried with a file that is removed again. */
+enum simclr_status folder_check_writable(const char *path, struct simclr_error *err);
+
+#endif

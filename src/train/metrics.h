@@ -1,0 +1,27 @@
+/* RUN/metrics.jsonl: one JSON object a line. What was timed lies under "perf"; the rest is the same on every machine. */
+#ifndef TRAIN_METRICS_H
+#define TRAIN_METRICS_H
+
+#include "simclr/simclr.h"
+
+#include <stdint.h>
+
+struct metrics {
+    int epoch;
+    uint64_t step;
+    double loss, loss_place;       /* place: 0 at the ceiling, 1 at the floor */
+    double retrieval1, alignment, uniformity, lr;
+    double knn, knn_untrained;     /* fractions; < 0: not computed, left out */
+    struct {
+        double images_per_second, seconds, data_share;
+    } perf;
+};
+
+/* Appends the record to run/metrics.jsonl in one write. Numbers have the fewest digits that read back the same; what is not
+ * finite is null. */
+enum simclr_status metrics_append(const char *run, const struct metrics *record, struct simclr_error *err);
+
+/* Removes lines of steps after `step` (left by a run that died after its last checkpoint), and a torn last line. No file is fine. */
+enum simclr_status metrics_rewind(const char *run, uint64_t step, struct simclr_error *err);
+
+#endif
