@@ -1,0 +1,90 @@
+/* The functions that fill one ISA's table (../kernels.h, where each slot's contract stands). simd/<isa>/ defines the micro-kernels
+ * by hand; simd/shared/ defines the rest once over vec.h and is compiled once per ISA. Sections follow kernels.h. */
+#ifndef SIMD_SHARED_H
+#define SIMD_SHARED_H
+
+#include "isa.h"
+#include "kernels.h"
+
+extern const struct kernels ISA_FN(kernels);
+
+/* ---- GEMM: simd/<isa>/brgemm.c, pack.c ---- */
+
+/* The micro-tile. Each brgemm.c has its register budget; widths are chosen so that no accumulator ever leaves the registers. */
+#if defined ISA_IS_AVX512
+enum { GEMM_MR = 12, GEMM_NR = 32 };
+#elif defined ISA_IS_AVX2
+enum { GEMM_MR = 6, GEMM_NR = 16 };
+#elif defined ISA_IS_NEON
+enum { GEMM_MR = 8, GEMM_NR = 8 };
+#else
+enum { GEMM_MR = 4, GEMM_NR = 8 };
+#endif
+
+void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
+                    int m, int n, int k, int taps, bool accumulate);
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k);
+void ISA_FN(pack_b)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
+void ISA_FN(pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
+
+/* ---- Batch norm: norm.c ---- */
+
+void ISA_FN(norm_stats)(float *mean, float *m2, const float *x, size_t rows, int c);
+void ISA_FN(norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale, const float *shift,
+                        bool relu, size_t rows, int c);
+void ISA_FN(norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x, const float *mean,
+                                const float *invstd, size_t rows, int c);
+void ISA_FN(norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
+                                 const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
+                                 size_t rows, int c);
+
+/* ---- Element-wise: elementwise.c ---- */
+
+void ISA_FN(bias_act)(float *y, const float *x, const float *bias, bool relu, size_t rows, int c);
+void ISA_FN(relu_backward)(float *dx, const float *dy, const float *out, size_t count);
+void ISA_FN(add)(float *y, const float *x, size_t count);
+void ISA_FN(column_sums)(float *sum, const float *x, size_t rows, int c);
+
+/* ---- Pooling: pool.c ---- */
+
+void ISA_FN(maxpool)(float *y, uint8_t *which, const float *x, int h, int w, int c);
+void ISA_FN(maxpool_backward)(float *dx, const float *dy, const uint8_t *which, int h, int w, int c);
+void ISA_FN(avgpool)(float *y, const float *x, int pixels, int c);
+void ISA_FN(avgpool_backward)(float *dx, const float *dy, int pixels, int c);
+
+/* ---- NT-Xent: ntxent.c ---- */
+
+void ISA_FN(l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
+void ISA_FN(l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
+void ISA_FN(ntxent_row_sums)(float *sum, const float *s, ptrdiff_t ld, const int *skip, float inv_tau, int m, int n);
+void ISA_FN(ntxent_gradient_tile)(float *s, ptrdiff_t ld, const int *skip, const int *pos, const float *inv_row, const float *inv_col,
+                                  float inv_tau, float factor, int m, int n);
+void ISA_FN(count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const int *skip, const float *target, const int *target_col,
+                           int col0, int m, int n);
+float ISA_FN(dot)(const float *a, const float *b, size_t count);
+
+/* ---- Optimisers: optim.c ---- */
+
+void ISA_FN(sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count);
+void ISA_FN(lars)(float *w, float *v, const float *g, float lr_trust, float momentum, float wd, size_t count);
+void ISA_FN(adam)(float *w, float *m, float *v, const float *g, float b1, float b2, float l2, float lr_decay, float step,
+                  float sqrt_bias2, float eps, size_t count);
+double ISA_FN(sum_squares)(const float *g, const float *w, float wd, size_t count);
+
+/* ---- Augmentation: resize.c (u8_to_planar to resize_columns), color.c (brightness to solarize), blur.c ---- */
+
+void ISA_FN(u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
+void ISA_FN(planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
+void ISA_FN(resize_rows)(float *dst, const float *src, int w, int h_out, const int *first, const int *taps, const float *weights,
+                         int max_taps);
+void ISA_FN(resize_columns)(float *dst, const float *src, int h, int w_in, int w_out, const int32_t *first, const float *weights,
+                            int max_taps);
+void ISA_FN(brightness)(float *x, float factor, size_t count);
+float ISA_FN(grey_mean)(const float *x, int pixels, int c);
+void ISA_FN(contrast)(float *x, float mean, float factor, size_t count);
+void ISA_FN(saturation)(float *x, float factor, int pixels);
+void ISA_FN(hue)(float *x, float shift, int pixels);
+void ISA_FN(solarize)(float *x, float threshold, size_t count);
+void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
+
+#endif
