@@ -1,0 +1,224 @@
+#include "io/file.h"
+
+#include "base/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum simclr_status write_failed(const char *path, struct simclr_error *err)
+{
+    const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; free some space" : "";
+    return fail(err, SIMCLR_ERR_IO, "cannot write %s: %s%s", path, strerror(errno), remedy);
+}
+
+static char *join(const char *a, const char *b)
+{
+    size_t size = strlen(a) + strlen(b) + 1;
+    char *text = malloc(size);
+    if (text)
+        snprintf(text, size, "%s%s", a, b);
+    return text;
+}
+
+static void writer_clear(struct file_writer *writer)
+{
+    free(writer->path);
+    free(writer->temporary);
+    *writer = (struct file_writer){.fd = -1};
+}
+
+enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err)
+{
+    *writer = (struct file_writer){.path = join(path, ""), .temporary = join(path, ".tmp"), .fd = -1};
+    if (!writer->path || !writer->temporary) {
+        writer_clear(writer);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    }
+    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (writer->fd < 0) {
+        enum simclr_status status = write_failed(writer->temporary, err);
+        writer_clear(writer);
+        return status;
+    }
+    return SIMCLR_OK;
+}
+
+enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t done = write(writer->fd, at, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return write_failed(writer->temporary, err);
+        at += done;
+        size -= (size_t)done;
+    }
+    return SIMCLR_OK;
+}
+
+/* A rename survives a power cut only once its folder is on disk. Some file systems cannot; the file is whole either way. */
+static void sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = join(path, "");
+    if (!folder)
+        return;
+    folder[slash ? (size_t)(slash - path) + (slash == path) : 0] = 0;
+    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err)
+{
+    int bad = fsync(writer->fd) < 0 && errno != EINVAL; /* EINVAL: a pipe or the like */
+    int reason = errno;
+    if (close(writer->fd) < 0 && !bad) {
+        bad = 1;
+        reason = errno;
+    }
+    writer->fd = -1;
+    if (!bad && rename(writer->temporary, writer->path) < 0) {
+        bad = 1;
+        reason = errno;
+    }
+    if (bad) {
+        errno = reason;
+        enum simclr_status status = write_failed(writer->path, err);
+        file_abandon(writer);
+        return status;
+    }
+    sync_folder_of(writer->path);
+    writer_clear(writer);
+    return SIMCLR_OK;
+}
+
+void file_abandon(struct file_writer *writer)
+{
+    if (writer->fd >= 0)
+        close(writer->fd);
+    if (writer->temporary)
+        unlink(writer->temporary);
+    writer_clear(writer);
+}
+
+enum simclr_status file_write_atomic(const char *path, const void *data, size_t size, struct simclr_error *err)
+{
+    struct file_writer writer;
+    enum simclr_status status = file_begin(&writer, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    status = file_put(&writer, data, size, err);
+    if (status == SIMCLR_OK)
+        return file_commit(&writer, err);
+    file_abandon(&writer);
+    return status;
+}
+
+static enum simclr_status read_failed(const char *path, struct simclr_error *err)
+{
+    return fail(err, SIMCLR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+}
+
+static enum simclr_status read_descriptor(void **data, size_t *size, int fd, const char *path, size_t most,
+                                          struct simclr_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return read_failed(path, err);
+    if (!S_ISREG(st.st_mode))
+        return fail(err, SIMCLR_ERR_IO, "cannot read %s: it is not a file", path);
+    if ((uintmax_t)st.st_size > most)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is too large: %jd bytes, at most %zu are expected", path, (intmax_t)st.st_size, most);
+    size_t total = (size_t)st.st_size, got = 0;
+    char *bytes = total < SIZE_MAX ? malloc(total + 1) : NULL;
+    if (!bytes)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", path, total >> 20);
+    while (got < total) {
+        ssize_t n = read(fd, bytes + got, total - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            enum simclr_status status = n < 0 ? read_failed(path, err)
+                                              : fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", path);
+            free(bytes);
+            return status;
+        }
+        got += (size_t)n;
+    }
+    bytes[total] = 0;
+    *data = bytes;
+    *size = total;
+    return SIMCLR_OK;
+}
+
+enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err)
+{
+    *data = NULL;
+    *size = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a FIFO is refused, not waited for */
+    if (fd < 0)
+        return read_failed(path, err);
+    enum simclr_status status = read_descriptor(data, size, fd, path, most, err);
+    close(fd);
+    return status;
+}
+
+static int is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+enum simclr_status folder_create(const char *path, struct simclr_error *err)
+{
+    char *copy = join(path, "");
+    if (!copy)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to create %s", path);
+    enum simclr_status status = SIMCLR_OK;
+    for (char *at = copy; *at && status == SIMCLR_OK; at++) {
+        char *slash = strchr(at + 1, '/');
+        at = slash ? slash : at + strlen(at);
+        *at = 0;
+        if (mkdir(copy, 0777) < 0 && !is_folder(copy)) {
+            if (errno == EEXIST)
+                errno = ENOTDIR;
+            status = fail(err, SIMCLR_ERR_IO, "cannot create the folder %s: %s", copy, strerror(errno));
+        }
+        if (!slash)
+            break;
+        *at = '/';
+    }
+    free(copy);
+    return status;
+}
+
+enum simclr_status folder_check_writable(const char *path, struct simclr_error *err)
+{
+    enum simclr_status status = folder_create(path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    char *probe = join(path, "/.writable");
+    if (!probe)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to check %s", path);
+    int fd = open(probe, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        status = fail(err, SIMCLR_ERR_IO, "cannot write in the folder %s: %s; choose another with -o", path, strerror(errno));
+    } else {
+        close(fd);
+        unlink(probe);
+    }
+    free(probe);
+    return status;
+}

@@ -1,0 +1,12 @@
+/* Numbers as text: the fewest digits that read back as the same value. */
+#ifndef IO_NUMBER_H
+#define IO_NUMBER_H
+
+enum { NUMBER_SIZE = 32 };
+
+/* "0.06", "1e-06", "32.0"; "null" for what JSON cannot hold (NaN, infinities). */
+void number_json(char text[NUMBER_SIZE], double x);
+/* The same for a value that lives in a float: 0.4f gives "0.4". */
+void number_json_float(char text[NUMBER_SIZE], float x);
+
+#endif
