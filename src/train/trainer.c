@@ -1,0 +1,381 @@
+/* The training loop: both views of a batch go through the network at once, NT-Xent, one optimiser step; kNN now and then. */
+#include "train/trainer.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "eval/features.h"
+#include "eval/knn.h"
+#include "io/file.h"
+#include "nn/ntxent.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/metrics.h"
+#include "train/run_data.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct trainer {
+    struct train_config config; /* resolved */
+    const struct engine *engine;
+    const char *run;
+    char *settings;             /* what a resumed run must share */
+    struct run_data data;
+    struct network *network;
+    size_t param_count;
+    const struct tensor_info *tensors;
+    size_t tensor_count;
+    float *optim[2];            /* (param_count) each */
+    float *views;               /* (2 batch, S, S, C) */
+    float *dz;                  /* (2 batch, out_dim) */
+    void *loss_scratch;
+    struct arena memory;
+
+    uint64_t steps_per_epoch, steps;
+    double base_lr;
+    struct checkpoint_state state;
+    uint64_t first_step;        /* of this process */
+    double started, data_seconds, epoch_started, epoch_data_seconds, last_checkpoint;
+    uint64_t epoch_images;
+    double knn;
+
+    train_report_fn *report;
+    void *report_ctx;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- setting up ---- */
+
+static void lay_out(struct trainer *t)
+{
+    const struct train_config *c = &t->config;
+    size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
+    for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
+        t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
+    t->views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float));
+    t->dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float));
+    t->loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1);
+}
+
+static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
+{
+    struct train_config *c = &t->config;
+    size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
+    if (batch > images)
+        return fail(err, SIMCLR_ERR_USAGE, "--batch-size %zu is larger than the set's %zu images; use %zu or less", batch, images, images);
+    t->steps_per_epoch = c->keep_last ? (images + batch - 1) / batch : images / batch;
+    t->steps = t->steps_per_epoch * (uint64_t)c->epochs;
+    t->base_lr = schedule_base(c->lr, c->lr_scaling, c->batch_size);
+    return SIMCLR_OK;
+}
+
+static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
+{
+    enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
+    if (status == SIMCLR_OK)
+        status = plan_steps(t, err);
+    if (status == SIMCLR_OK) {
+        t->config.network.seed = t->config.seed;
+        status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
+    }
+    if (status != SIMCLR_OK)
+        return status;
+    network_params(t->network, &t->param_count);
+    t->tensors = network_param_list(t->network, &t->tensor_count);
+    lay_out(t);
+    if (arena_commit(&t->memory))
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
+                    t->config.batch_size);
+    lay_out(t);
+    t->settings = train_config_text(&t->config, true);
+    if (!t->settings)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
+    return SIMCLR_OK;
+}
+
+static void tear_down(struct trainer *t)
+{
+    free(t->settings);
+    arena_free(&t->memory);
+    network_free(t->network);
+    run_data_close(&t->data);
+}
+
+static struct checkpoint_target checkpoint_of(struct trainer *t)
+{
+    struct checkpoint_target target = {.network = t->network, .optim_arrays = optim_state_arrays(t->config.optim.kind),
+                                       .settings = t->settings, .fingerprint = t->data.fingerprint};
+    for (int i = 0; i < target.optim_arrays; i++) {
+        target.optim_names[i] = optim_state_name(t->config.optim.kind, i);
+        target.optim[i] = t->optim[i];
+    }
+    return target;
+}
+
+/* ---- telling ---- */
+
+static int tell(struct trainer *t, const char *phase, bool epoch_done)
+{
+    const struct train_config *c = &t->config;
+    const struct checkpoint_state *s = &t->state;
+    double passed = now() - t->started;
+    uint64_t done = s->step - t->first_step;
+    struct train_progress p = {
+        .epochs = c->epochs, .step = s->step, .steps = t->steps,
+        .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
+        .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
+        .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
+        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase,
+    };
+    p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
+    if (p.epoch < 1)
+        p.epoch = 1;
+    if (done > 0) {
+        p.images_per_second = (double)done * c->batch_size / passed;
+        p.eta_seconds = passed / (double)done * (double)(t->steps - s->step);
+    }
+    return t->report ? t->report(t->report_ctx, &p, epoch_done) : 0;
+}
+
+static enum simclr_status list_broken(const struct trainer *t, struct simclr_error *err)
+{
+    const char *const *messages;
+    size_t n = loader_broken(t->data.train, &messages);
+    if (n == 0)
+        return SIMCLR_OK;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/broken.txt", t->run);
+    FILE *f = fopen(path, "w");
+    for (size_t i = 0; f && i < n; i++)
+        fprintf(f, "%s\n", messages[i]);
+    if (!f || fclose(f))
+        return fail(err, SIMCLR_ERR_IO, "cannot write %s; is the disk full?", path);
+    return SIMCLR_OK;
+}
+
+/* ---- evaluating ---- */
+
+/* kNN accuracy of the present encoder into *accuracy; < 0 when the set has no labels. */
+static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct simclr_error *err)
+{
+    *accuracy = -1;
+    if (!t->data.test || !t->data.bank || t->config.knn_every == 0)
+        return SIMCLR_OK;
+    tell(t, "knn", false);
+    size_t d = (size_t)network_feature_dim(t->network), bank = loader_size(t->data.bank), query = loader_size(t->data.test);
+    float *features = alloc_aligned((bank + query) * d, sizeof *features);
+    int *labels = malloc((bank + query) * sizeof *labels);
+    enum simclr_status status = SIMCLR_OK;
+    if (!features || !labels)
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the features of %zu images; use --knn-every 0", bank + query);
+    int batch = 2 * t->config.batch_size;
+    if (status == SIMCLR_OK)
+        status = features_compute(t->network, t->data.bank, features, labels, batch, err);
+    if (status == SIMCLR_OK)
+        status = features_compute(t->network, t->data.test, features + bank * d, labels + bank, batch, err);
+    if (status == SIMCLR_OK)
+        status = knn_classify(t->engine, accuracy, features, labels, bank, features + bank * d, labels + bank, query, (int)d,
+                              t->data.classes, t->config.knn_k, t->config.knn_temperature, err);
+    free(features);
+    free(labels);
+    return status;
+}
+
+static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error *err)
+{
+    tell(t, "checkpoint", false);
+    struct checkpoint_target target = checkpoint_of(t);
+    t->last_checkpoint = now();
+    return checkpoint_write(t->run, t->config.keep, &target, &t->state, err);
+}
+
+/* ---- training ---- */
+
+/* step counts from 0. */
+static double lr_of_step(const struct trainer *t, uint64_t step)
+{
+    uint64_t warmup = (uint64_t)floor(t->config.warmup_epochs * (double)t->steps_per_epoch + 0.5);
+    return schedule_lr(t->base_lr, step, warmup, t->steps);
+}
+
+static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
+{
+    const struct train_config *c = &t->config;
+    uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
+    size_t first = (size_t)(t->state.step % t->steps_per_epoch) * (size_t)c->batch_size, left = loader_size(t->data.train) - first;
+    int batch = left < (size_t)c->batch_size ? (int)left : c->batch_size;
+
+    double before = now();
+    enum simclr_status status = loader_batch(t->data.train, t->views, epoch, first, batch, err);
+    if (status != SIMCLR_OK)
+        return status;
+    t->epoch_data_seconds += now() - before;
+
+    const float *h, *z;
+    struct ntxent_result result;
+    network_forward(t->network, t->views, 2 * batch, true, &h, &z);
+    ntxent(t->engine, &result, t->dz, z, 2 * batch, c->network.out_dim, (float)c->temperature, t->loss_scratch);
+    if (!isfinite(result.loss))
+        return fail(err, SIMCLR_ERR_USAGE, "the loss is no longer a number at step %llu; the last checkpoint is good: try a smaller --lr",
+                    (unsigned long long)t->state.step + 1);
+    network_backward(t->network, t->views, t->dz, 2 * batch);
+    size_t ignored;
+    optim_step(t->engine, &c->optim, t->tensors, t->tensor_count, network_params(t->network, &ignored), network_grads(t->network),
+               t->optim, t->state.step + 1, lr_of_step(t, t->state.step));
+
+    t->state.step++;
+    t->state.epoch_steps++;
+    t->state.loss += result.loss;
+    t->state.retrieval1 += result.retrieval1;
+    t->state.alignment += result.alignment;
+    t->state.uniformity += result.uniformity;
+    t->epoch_images += (uint64_t)batch;
+    return SIMCLR_OK;
+}
+
+static enum simclr_status write_metrics(const struct trainer *t, double seconds, struct simclr_error *err)
+{
+    const struct checkpoint_state *s = &t->state;
+    double n = (double)s->epoch_steps, loss = s->loss / n;
+    double floor_loss = ntxent_floor(2 * t->config.batch_size, t->config.temperature);
+    double ceiling = ntxent_ceiling(2 * t->config.batch_size);
+    struct metrics m = {
+        .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = loss,
+        .loss_place = (ceiling - loss) / (ceiling - floor_loss), .retrieval1 = s->retrieval1 / n, .alignment = s->alignment / n,
+        .uniformity = s->uniformity / n, .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
+        .perf = {.seconds = seconds, .images_per_second = seconds > 0 ? (double)t->epoch_images / seconds : 0,
+                 .data_share = seconds > 0 ? t->epoch_data_seconds / seconds : 0},
+    };
+    return metrics_append(t->run, &m, err);
+}
+
+/* After the last step of an epoch: kNN if due, a line of metrics, fresh sums. */
+static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
+{
+    uint64_t epoch = t->state.step / t->steps_per_epoch;
+    double seconds = now() - t->epoch_started;
+    enum simclr_status status = SIMCLR_OK;
+    t->knn = -1;
+    if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
+        status = evaluate(t, &t->knn, err);
+    if (status == SIMCLR_OK)
+        status = list_broken(t, err);
+    if (status == SIMCLR_OK)
+        status = write_metrics(t, seconds, err);
+    return status;
+}
+
+static void begin_epoch(struct trainer *t)
+{
+    t->state.epoch_steps = 0;
+    t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
+    t->epoch_images = 0;
+    t->epoch_data_seconds = 0;
+    t->epoch_started = now();
+}
+
+static bool checkpoint_due(const struct trainer *t, bool epoch_done)
+{
+    const struct train_config *c = &t->config;
+    if (t->state.step == t->steps)
+        return true;
+    if (c->checkpoint_every)
+        return t->state.step % c->checkpoint_every == 0;
+    if (c->checkpoint_minutes > 0)
+        return now() - t->last_checkpoint >= 60 * c->checkpoint_minutes;
+    return epoch_done;
+}
+
+static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
+{
+    t->started = t->last_checkpoint = t->epoch_started = now();
+    t->first_step = t->state.step;
+    while (t->state.step < t->steps) {
+        enum simclr_status status = train_step(t, err);
+        if (status != SIMCLR_OK)
+            return status;
+        bool epoch_done = t->state.step % t->steps_per_epoch == 0;
+        result->loss = t->state.loss / (double)t->state.epoch_steps;
+        if (epoch_done && (status = end_epoch(t, err)) != SIMCLR_OK)
+            return status;
+        int stop = tell(t, "train", epoch_done);
+        if (epoch_done) {
+            if (t->knn >= 0)
+                result->knn = t->knn;
+            begin_epoch(t);
+        }
+        if ((stop || checkpoint_due(t, epoch_done)) && (status = save_checkpoint(t, err)) != SIMCLR_OK)
+            return status;
+        if (stop && t->state.step < t->steps)
+            return fail(err, SIMCLR_ERR_CANCELLED, "stopped after step %llu of %llu; go on with --resume -o %s",
+                        (unsigned long long)t->state.step, (unsigned long long)t->steps, t->run);
+    }
+    return SIMCLR_OK;
+}
+
+/* ---- the run folder ---- */
+
+static enum simclr_status check_folder(const char *run, bool resume, struct simclr_error *err)
+{
+    char config_path[4096], newest[4096];
+    snprintf(config_path, sizeof config_path, "%s/config.json", run);
+    checkpoint_newest(newest, sizeof newest, run);
+    if (!resume && (newest[0] || access(config_path, F_OK) == 0))
+        return fail(err, SIMCLR_ERR_USAGE, "%s already holds a run; go on with --resume or choose another folder with -o", run);
+    return folder_check_writable(run, err);
+}
+
+/* A resumed run restores its newest checkpoint; a new one writes config.json and evaluates the untrained encoder. */
+static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
+{
+    char path[4096];
+    t->knn = t->state.knn_untrained = -1;
+    checkpoint_newest(path, sizeof path, t->run);
+    if (resume && path[0]) {
+        struct checkpoint_target target = checkpoint_of(t);
+        enum simclr_status status = checkpoint_load(path, &target, &t->state, err);
+        return status == SIMCLR_OK ? metrics_rewind(t->run, t->state.step, err) : status;
+    }
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    enum simclr_status status = folder_create(t->run, err);
+    if (status == SIMCLR_OK)
+        status = train_config_save(&t->config, path, err);
+    if (status == SIMCLR_OK)
+        status = metrics_rewind(t->run, 0, err);
+    if (status == SIMCLR_OK)
+        status = evaluate(t, &t->state.knn_untrained, err);
+    return status;
+}
+
+enum simclr_status train_run(const struct train_config *config, const char *run, bool resume, const struct engine *engine,
+                             train_report_fn *report, void *ctx, struct train_result *result, struct simclr_error *err)
+{
+    struct trainer t = {.config = *config, .engine = engine, .run = run, .report = report, .report_ctx = ctx};
+    *result = (struct train_result){.knn = -1, .knn_untrained = -1};
+    enum simclr_status status = check_folder(run, resume, err);
+    if (status == SIMCLR_OK)
+        status = set_up(&t, err);
+    if (status == SIMCLR_OK)
+        status = begin(&t, resume, err);
+    if (status == SIMCLR_OK)
+        status = train_loop(&t, result, err);
+    if (t.data.train) {
+        const char *const *messages;
+        result->broken = loader_broken(t.data.train, &messages);
+    }
+    result->steps = t.state.step;
+    result->images = t.state.step * (uint64_t)t.config.batch_size;
+    result->knn_untrained = t.state.knn_untrained;
+    tear_down(&t);
+    return status;
+}
