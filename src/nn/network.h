@@ -14,10 +14,10 @@ enum stem { STEM_AUTO = -1, STEM_IMAGENET, STEM_CIFAR };
 
 struct network_config {
     int depth;        /* 18, 34, 50, 101, 152: torchvision's ResNets (v1.5) */
-    double width;     /* multiplies every width: base 64 * width channels, rounded down; 0.25 to 4 */
+    double width;     /* multiplies every width: stage s has 64 * width * 2^s planes, rounded down; 0.25 to 4 */
     enum stem stem;
     int channels;     /* input channels, 1 or 3 */
-    int image_size;   /* square inputs of this side */
+    int image_size;   /* square inputs of this side, at least 32, or 8 with the cifar stem */
     int head_layers;  /* 1 to 3; hidden layers as wide as the feature, ReLU between */
     bool head_norm;   /* BatchNorm after every hidden layer of the head */
     int out_dim;      /* of the projection z */
@@ -29,17 +29,18 @@ struct network_config {
 enum tensor_role { ROLE_CONV, ROLE_LINEAR, ROLE_BIAS, ROLE_NORM_GAIN, ROLE_NORM_BIAS, ROLE_RUNNING_MEAN, ROLE_RUNNING_VAR };
 
 /* One named tensor inside a flat array of floats. Memory holds convolutions as (R, S, C, K) and linear layers as (in, out);
- * files hold torch's (K, C, R, S) and (out, in): network_export/import transpose. */
+ * files hold torch's (K, C, R, S) and (out, in): tensor_export/import transpose. */
 struct tensor_info {
     char name[64];  /* torchvision's: "conv1.weight", "layer1.0.bn1.running_mean"; the head is "head.0.weight", "head.2.bias" */
     enum tensor_role role;
     int ndim, dims[4]; /* torch's shape */
-    size_t offset, count;
+    size_t offset, count; /* in floats; offset is a multiple of 16 */
 };
 
 struct network;
 
-/* Plans and allocates for up to max_rows images (views) a pass; training == false leaves gradients and what only they need out.
+/* Plans and allocates for up to max_rows images (views) a pass; training == false leaves gradients and what only they need out, and
+ * allows only passes without training. The engine is copied. Nothing is allocated later.
  * Initialises parameters from config->seed: convolutions He-normal (fan out, ReLU), norm gain 1 and bias 0, linear layers
  * torch's default (uniform +-1/sqrt(fan in), weight and bias). */
 enum simclr_status network_create(struct network **network, const struct network_config *config, const struct engine *engine,
@@ -49,14 +50,17 @@ void network_free(struct network *network);
 int network_feature_dim(const struct network *network); /* of h */
 size_t network_memory(const struct network *network);   /* bytes planned */
 
-/* x (rows, S, S, C) -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until the next pass.
+/* x (rows, S, S, C), 1 <= rows <= max_rows -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until
+ * the next forward pass.
  * training: batch statistics, and running ones are updated (momentum 0.1, unbiased variance, as torch); else running ones. */
 void network_forward(struct network *network, const float *x, int rows, bool training, const float **h, const float **z);
 
-/* After a training forward of the same rows: gradients of all parameters (overwritten) for dz (rows, out_dim). */
+/* After a training forward with z of the same x and rows: gradients of all parameters (overwritten) for dz (rows, out_dim). Once per
+ * forward: the memory of activations is used again. */
 void network_backward(struct network *network, const float *x, const float *dz, int rows);
 
-/* Parameters, their gradients (same layout; NULL without training), and buffers (running statistics), each one flat array. */
+/* Parameters, their gradients (same layout; NULL without training), and buffers (running statistics), each one flat array of count
+ * floats; those between the tensors stay 0. */
 float *network_params(struct network *network, size_t *count);
 float *network_grads(struct network *network);
 float *network_buffers(struct network *network, size_t *count);

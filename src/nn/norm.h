@@ -18,7 +18,7 @@ struct norm_params {
  * unbiased variance. Statistics: (mean, M2) per slice of rows, the slices from shape alone, combined in double in slice order. */
 void norm_forward(const struct engine *engine, float *y, float *mean, float *invstd, const float *x, const float *residual,
                   const struct norm_params *params, bool relu, size_t rows, int c, void *scratch);
-/* The same with running statistics, nothing updated. */
+/* The same with running statistics, nothing updated; y may be x. */
 void norm_inference(const struct engine *engine, float *y, const float *x, const float *residual,
                     const struct norm_params *params, bool relu, size_t rows, int c, void *scratch);
 
