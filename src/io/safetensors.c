@@ -1,0 +1,331 @@
+#include "io/safetensors.h"
+
+#include "base/status.h"
+#include "io/file.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tensors are written as they lie in memory, and the format is little-endian"
+#endif
+
+#define METADATA "__metadata__"
+
+enum { PREFIX = 8, ALIGNMENT = 8, MOST_DIMS = 8, MOST_HEADER = 100 << 20 /* as the format's own reader */ };
+
+static const struct {
+    const char *name;
+    size_t size;
+} types[] = {[ST_F32] = {"F32", 4}, [ST_U8] = {"U8", 1}, [ST_I64] = {"I64", 8}};
+
+enum { TYPES = sizeof types / sizeof types[0] };
+
+/* Bytes of a tensor, or -1 when they do not fit a size_t. */
+static int tensor_bytes(size_t *bytes, enum safetensors_type type, const size_t *dims, int ndim)
+{
+    size_t total = types[type].size;
+    bool empty = false;
+    for (int d = 0; d < ndim; d++)
+        empty |= dims[d] == 0;
+    for (int d = 0; d < ndim && !empty; d++) {
+        if (total > SIZE_MAX / dims[d])
+            return -1;
+        total *= dims[d];
+    }
+    *bytes = empty ? 0 : total;
+    return 0;
+}
+
+/* ---- Writing ---- */
+
+static json_t *describe(const struct safetensors_entry *e, size_t begin)
+{
+    json_t *shape = json_array();
+    for (int d = 0; d < e->ndim; d++)
+        json_array_append_new(shape, json_integer((json_int_t)e->dims[d]));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", types[e->type].name, "shape", shape, "data_offsets", (json_int_t)begin,
+                     (json_int_t)(begin + e->bytes));
+}
+
+static enum simclr_status build_header(json_t *header, const char *path, const struct safetensors_entry *entries, size_t count,
+                                       const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+{
+    if (pairs > 0) {
+        json_t *object = json_object();
+        json_object_set_new(header, METADATA, object);
+        for (size_t i = 0; i < pairs; i++)
+            if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) < 0)
+                return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: metadata %s is not UTF-8 text", path, metadata[i].key);
+    }
+    size_t begin = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct safetensors_entry *e = &entries[i];
+        size_t bytes;
+        if (e->ndim < 0 || e->ndim > MOST_DIMS || tensor_bytes(&bytes, e->type, e->dims, e->ndim) || bytes != e->bytes)
+            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: tensor %s has %zu bytes, which is not its shape", path, e->name,
+                        e->bytes);
+        if (json_object_get(header, e->name))
+            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: two tensors are called %s", path, e->name);
+        if (json_object_set_new(header, e->name, describe(e, begin)) < 0)
+            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: a tensor's name is not UTF-8 text", path);
+        begin += bytes;
+    }
+    return SIMCLR_OK;
+}
+
+static enum simclr_status write_all(struct file_writer *writer, const char *header, const struct safetensors_entry *entries,
+                                    size_t count, struct simclr_error *err)
+{
+    size_t length = strlen(header), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
+    uint64_t prefix = length + padding;
+    enum simclr_status status = file_put(writer, &prefix, sizeof prefix, err);
+    if (status == SIMCLR_OK)
+        status = file_put(writer, header, length, err);
+    if (status == SIMCLR_OK)
+        status = file_put(writer, "        ", padding, err);
+    for (size_t i = 0; i < count && status == SIMCLR_OK; i++)
+        status = file_put(writer, entries[i].data, entries[i].bytes, err);
+    return status;
+}
+
+enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
+                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+{
+    json_t *header = json_object();
+    enum simclr_status status = build_header(header, path, entries, count, metadata, pairs, err);
+    char *text = status == SIMCLR_OK ? json_dumps(header, JSON_COMPACT) : NULL; /* keeps the order of insertion */
+    json_decref(header);
+    if (status != SIMCLR_OK)
+        return status;
+    if (!text)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    struct file_writer writer;
+    status = file_begin(&writer, path, err);
+    if (status == SIMCLR_OK) {
+        status = write_all(&writer, text, entries, count, err);
+        if (status == SIMCLR_OK)
+            status = file_commit(&writer, err);
+        else
+            file_abandon(&writer);
+    }
+    free(text);
+    return status;
+}
+
+/* ---- Reading: nothing in the file is believed before it is checked ---- */
+
+struct safetensors {
+    char *bytes;     /* the whole file */
+    const char *data;
+    size_t data_size;
+    json_t *metadata; /* or NULL */
+    struct safetensors_entry *entries; /* in order of their data */
+    size_t count;
+};
+
+static enum simclr_status bad(const char *path, const char *tensor, const char *what, struct simclr_error *err)
+{
+    return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: tensor %.127s %s", path, tensor, what);
+}
+
+/* A JSON integer that is a size, or -1. */
+static int get_size(size_t *size, const json_t *value)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) > SIZE_MAX)
+        return -1;
+    *size = (size_t)json_integer_value(value);
+    return 0;
+}
+
+static enum simclr_status read_type(struct safetensors_entry *e, const char *path, const char *name, const json_t *info,
+                                    struct simclr_error *err)
+{
+    const char *type = json_string_value(json_object_get(info, "dtype"));
+    if (!type)
+        return bad(path, name, "has no dtype", err);
+    for (int t = 0; t < TYPES; t++)
+        if (strcmp(type, types[t].name) == 0) {
+            e->type = (enum safetensors_type)t;
+            return SIMCLR_OK;
+        }
+    return fail(err, SIMCLR_ERR_FORMAT, "%s: tensor %.127s has type %.16s; this program reads F32, U8 and I64", path, name, type);
+}
+
+static enum simclr_status read_entry(struct safetensors *file, struct safetensors_entry *e, const char *path, const char *name,
+                                     const json_t *info, struct simclr_error *err)
+{
+    *e = (struct safetensors_entry){0};
+    if (strlen(name) >= sizeof e->name)
+        return bad(path, name, "has a name of more than 127 bytes", err);
+    memcpy(e->name, name, strlen(name) + 1);
+    enum simclr_status status = read_type(e, path, name, info, err);
+    if (status != SIMCLR_OK)
+        return status;
+    const json_t *shape = json_object_get(info, "shape"), *offsets = json_object_get(info, "data_offsets");
+    if (!json_is_array(shape) || json_array_size(shape) > MOST_DIMS)
+        return bad(path, name, "has no shape of at most 8 dimensions", err);
+    e->ndim = (int)json_array_size(shape);
+    for (int d = 0; d < e->ndim; d++)
+        if (get_size(&e->dims[d], json_array_get(shape, (size_t)d)))
+            return bad(path, name, "has a dimension that is not a size", err);
+    size_t begin, end;
+    if (json_array_size(offsets) != 2 || get_size(&begin, json_array_get(offsets, 0)) || get_size(&end, json_array_get(offsets, 1)))
+        return bad(path, name, "has no pair of data_offsets", err);
+    if (begin > end || end > file->data_size)
+        return bad(path, name, "lies outside of the file", err);
+    if (tensor_bytes(&e->bytes, e->type, e->dims, e->ndim))
+        return bad(path, name, "has a shape too large for memory", err);
+    if (e->bytes != end - begin)
+        return bad(path, name, "has another size than its shape says", err);
+    if (begin % types[e->type].size != 0)
+        return bad(path, name, "is not aligned to its type", err);
+    e->data = file->data + begin;
+    return SIMCLR_OK;
+}
+
+static int by_data(const void *a, const void *b)
+{
+    const struct safetensors_entry *x = a, *y = b;
+    const char *p = x->data, *q = y->data;
+    if (p != q)
+        return p < q ? -1 : 1;
+    if (x->bytes != y->bytes) /* empty tensors come before what starts at the same byte */
+        return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* Together the tensors are the data, without overlap or gap, as the format demands. */
+static enum simclr_status check_cover(struct safetensors *file, const char *path, struct simclr_error *err)
+{
+    const char *expected = file->data;
+    if (file->count > 0)
+        qsort(file->entries, file->count, sizeof *file->entries, by_data);
+    for (size_t i = 0; i < file->count; i++) {
+        const struct safetensors_entry *e = &file->entries[i];
+        if ((const char *)e->data < expected)
+            return bad(path, e->name, "overlaps another", err);
+        if ((const char *)e->data > expected)
+            return bad(path, e->name, "leaves a gap before it", err);
+        expected += e->bytes;
+    }
+    if (expected != file->data + file->data_size)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: bytes follow its last tensor", path);
+    return SIMCLR_OK;
+}
+
+static enum simclr_status check_metadata(const char *path, json_t *metadata, struct simclr_error *err)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metadata))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its metadata is not an object", path);
+    json_object_foreach(metadata, key, value)
+        if (!json_is_string(value))
+            return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: metadata %.127s is not text", path, key);
+    return SIMCLR_OK;
+}
+
+static enum simclr_status read_header(struct safetensors *file, const char *path, json_t *header, struct simclr_error *err)
+{
+    const char *name;
+    json_t *info;
+    file->entries = calloc(json_object_size(header) + 1, sizeof *file->entries);
+    if (!file->entries)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    json_object_foreach(header, name, info) {
+        enum simclr_status status;
+        if (strcmp(name, METADATA) == 0) {
+            file->metadata = json_incref(info);
+            status = check_metadata(path, info, err);
+        } else {
+            status = read_entry(file, &file->entries[file->count], path, name, info, err);
+            file->count++;
+        }
+        if (status != SIMCLR_OK)
+            return status;
+    }
+    return check_cover(file, path, err);
+}
+
+static enum simclr_status parse(struct safetensors *file, const char *path, size_t size, struct simclr_error *err)
+{
+    uint64_t length;
+    if (size < PREFIX)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: it has %zu bytes", path, size);
+    memcpy(&length, file->bytes, sizeof length);
+    if (length > MOST_HEADER || length > size - PREFIX)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is longer than the file", path);
+    json_error_t where = {.line = 1};
+    json_t *header = json_loadb(file->bytes + PREFIX, (size_t)length, JSON_REJECT_DUPLICATES, &where);
+    if (!json_is_object(header)) {
+        json_decref(header);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object (line %d)",
+                    path, where.line);
+    }
+    /* The header is parsed and its room free: data that does not start aligned (other writers need not pad) moves down. */
+    size_t start = PREFIX + (size_t)length, aligned = start / ALIGNMENT * ALIGNMENT;
+    file->data_size = size - start;
+    memmove(file->bytes + aligned, file->bytes + start, file->data_size);
+    file->data = file->bytes + aligned;
+    enum simclr_status status = read_header(file, path, header, err);
+    json_decref(header);
+    return status;
+}
+
+enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err)
+{
+    *file = NULL;
+    void *bytes;
+    size_t size;
+    enum simclr_status status = file_read(&bytes, &size, path, SIZE_MAX - 1, err);
+    if (status != SIMCLR_OK)
+        return status;
+    struct safetensors *f = calloc(1, sizeof *f);
+    if (!f) {
+        free(bytes);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    }
+    f->bytes = bytes;
+    status = parse(f, path, size, err);
+    if (status == SIMCLR_OK)
+        *file = f;
+    else
+        safetensors_close(f);
+    return status;
+}
+
+void safetensors_close(struct safetensors *file)
+{
+    if (!file)
+        return;
+    json_decref(file->metadata);
+    free(file->entries);
+    free(file->bytes);
+    free(file);
+}
+
+const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (strcmp(file->entries[i].name, name) == 0)
+            return &file->entries[i];
+    return NULL;
+}
+
+size_t safetensors_count(const struct safetensors *file)
+{
+    return file->count;
+}
+
+const struct safetensors_entry *safetensors_at(const struct safetensors *file, size_t index)
+{
+    return index < file->count ? &file->entries[index] : NULL;
+}
+
+const char *safetensors_metadata(const struct safetensors *file, const char *key)
+{
+    return json_string_value(json_object_get(file->metadata, key));
+}
