@@ -1,0 +1,185 @@
+#include "train/config.h"
+
+#include "base/status.h"
+#include "io/file.h"
+#include "io/number.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_SIZE = 64, MOST_BYTES = 1 << 20 };
+
+/* "batch-size" -> "batch_size" */
+static void key_of(char key[KEY_SIZE], const struct setting *s)
+{
+    snprintf(key, KEY_SIZE, "%s", s->name);
+    for (char *c = key; *c; c++)
+        if (*c == '-')
+            *c = '_';
+}
+
+static const struct setting *setting_of(const char *key)
+{
+    size_t count;
+    const struct setting *settings = train_settings(&count);
+    char known[KEY_SIZE];
+    for (size_t i = 0; i < count; i++) {
+        key_of(known, &settings[i]);
+        if (strcmp(key, known) == 0)
+            return &settings[i];
+    }
+    return NULL;
+}
+
+static char *quoted(const char *text)
+{
+    json_t *string = json_string(text); /* NULL if it is not UTF-8 */
+    char *json = json_dumps(string, JSON_ENCODE_ANY);
+    json_decref(string);
+    return json;
+}
+
+static const char *choice_name(const struct setting *s, int value)
+{
+    for (const struct setting_choice *c = s->choices; c->name; c++)
+        if (c->value == value)
+            return c->name;
+    return "?";
+}
+
+/* The value as JSON, malloc'ed. */
+static char *value_text(const struct train_config *config, const struct setting *s)
+{
+    const void *at = (const char *)config + s->offset;
+    char text[64] = "";
+    switch (s->type) {
+    case SETTING_INT:
+        snprintf(text, sizeof text, "%d", *(const int *)at);
+        break;
+    case SETTING_SIZE:
+        snprintf(text, sizeof text, "%zu", *(const size_t *)at);
+        break;
+    case SETTING_U64:
+        snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)at);
+        break;
+    case SETTING_FLOAT:
+        number_json_float(text, *(const float *)at);
+        break;
+    case SETTING_DOUBLE:
+        number_json(text, *(const double *)at);
+        break;
+    case SETTING_BOOL:
+        snprintf(text, sizeof text, "%s", *(const bool *)at ? "true" : "false");
+        break;
+    case SETTING_CHOICE:
+        return quoted(choice_name(s, *(const int *)at));
+    case SETTING_TEXT:
+    case SETTING_PRESET:
+        return quoted(at);
+    case SETTING_EVERY:
+        if (config->checkpoint_minutes > 0)
+            snprintf(text, sizeof text, "\"%.15gm\"", config->checkpoint_minutes);
+        else
+            snprintf(text, sizeof text, "%" PRIu64, config->checkpoint_every);
+        break;
+    }
+    return strdup(text);
+}
+
+char *train_config_text(const struct train_config *config, bool decides_only)
+{
+    size_t count, used = 0, room;
+    const struct setting *settings = train_settings(&count);
+    char *text = NULL;
+    FILE *out = open_memstream(&text, &room);
+    if (!out)
+        return NULL;
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++) {
+        if (decides_only && !settings[i].decides)
+            continue;
+        char key[KEY_SIZE], *value = value_text(config, &settings[i]);
+        key_of(key, &settings[i]);
+        good = value && fprintf(out, "%s  \"%s\": %s", used++ ? ",\n" : "{\n", key, value) > 0;
+        free(value);
+    }
+    good &= fprintf(out, "\n}\n") > 0;
+    good &= fclose(out) == 0;
+    if (good)
+        return text;
+    free(text);
+    return NULL;
+}
+
+enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err)
+{
+    char *text = train_config_text(config, false);
+    if (!text)
+        return fail(err, SIMCLR_ERR_USAGE, "cannot write %s: the path of the images, %s, is not UTF-8; rename it", path, config->data);
+    enum simclr_status status = file_write_atomic(path, text, strlen(text), err);
+    free(text);
+    return status;
+}
+
+static enum simclr_status set_from_json(struct train_config *config, const struct setting *s, const char *path, const char *key,
+                                        json_t *value, struct simclr_error *err)
+{
+    char number[64], label[4200];
+    const char *text = number;
+    snprintf(label, sizeof label, "%s: %s", path, key);
+    if (json_is_string(value))
+        text = json_string_value(value);
+    else if (json_is_integer(value))
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        number_json(number, json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(number, sizeof number, "%s", json_is_true(value) ? "true" : "false");
+    else
+        return fail(err, SIMCLR_ERR_USAGE, "%s must be a number, a text, true or false", label);
+    return train_setting_set(config, s, text, label, err);
+}
+
+static enum simclr_status load_object(struct train_config *config, const char *path, json_t *object, struct simclr_error *err)
+{
+    const char *key;
+    json_t *value, *preset = json_object_get(object, "augment");
+    if (preset) {
+        enum simclr_status status = set_from_json(config, setting_of("augment"), path, "augment", preset, err);
+        if (status != SIMCLR_OK)
+            return status;
+    }
+    json_object_foreach(object, key, value) {
+        const struct setting *s = setting_of(key);
+        if (!s)
+            return fail(err, SIMCLR_ERR_USAGE, "%s: there is no setting called '%.80s'; 'simclr train --help' lists them", path, key);
+        if (value == preset)
+            continue;
+        enum simclr_status status = set_from_json(config, s, path, key, value, err);
+        if (status != SIMCLR_OK)
+            return status;
+    }
+    return SIMCLR_OK;
+}
+
+enum simclr_status train_config_load(struct train_config *config, const char *path, struct simclr_error *err)
+{
+    void *text;
+    size_t size;
+    json_error_t where = {.line = 1};
+    enum simclr_status status = file_read(&text, &size, path, MOST_BYTES, err);
+    if (status != SIMCLR_OK)
+        return status;
+    json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
+    free(text);
+    if (!json_is_object(object))
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d); see a run's config.json for an example", path,
+                      where.line);
+    else
+        status = load_object(config, path, object, err);
+    json_decref(object);
+    return status;
+}
