@@ -68,34 +68,37 @@ struct kernels {
     /* dx (pixels, c) = dy[c] / pixels. */
     void (*avgpool_backward)(float *dx, const float *dy, int pixels, int c);
 
-    /* ---- NT-Xent (Chen et al. 2020, eq. 1); tiles of similarities of NTXENT_TILE rows and columns ---- */
+    /* ---- NT-Xent (Chen et al. 2020, eq. 1); tiles s (m, n) of cosine similarities, row stride ld, m and n <= NTXENT_TILE. An element
+     * that is to be left out, a row against itself, holds NTXENT_MASKED: exp makes it 0, and it exceeds nothing. ---- */
 
-    /* u = x / max(|x|, 1e-12) per row; norm[row] = max(|x|, 1e-12). Squares are summed in canonical lanes. */
+    /* u = x / max(|x|, 1e-12) per row; norm[row] = max(|x|, 1e-12), or norm is NULL; u may be x. Squares in canonical lanes. */
     void (*l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
-    /* dx = (du - u (u . du)) / norm per row. */
+    /* dx = (du - u (u . du)) / norm per row; the product in canonical lanes; dx may be du. */
     void (*l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
-    /* sum[i] += sum_j exp((s[i][j] - 1) / tau) over j < n, without j == skip[i] (skip[i] < 0: none), canonical lanes. */
-    void (*ntxent_row_sums)(float *sum, const float *s, ptrdiff_t ld, const int *skip, float inv_tau, int m, int n);
-    /* In place s -> G: g[i][j] = (exp((s-1)/tau) * (1/sum_row[i] + 1/sum_col[j])) * factor; 0 at j == skip[i];
-     * minus 2 * factor at j == pos[i]. inv_row, inv_col are those reciprocals; factor = 1 / (R tau). */
-    void (*ntxent_gradient_tile)(float *s, ptrdiff_t ld, const int *skip, const int *pos, const float *inv_row,
-                                 const float *inv_col, float inv_tau, float factor, int m, int n);
-    /* count[i] += number of j < n with s[i][j] > target[i], or == target[i] and col0 + j < target_col[i]; j == skip[i] is left out.
-     * Rank of the positive: retrieval@1 and @5. */
-    void (*count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const int *skip, const float *target,
-                          const int *target_col, int col0, int m, int n);
+    /* sum[i] += sum_j exp((s[i][j] - 1) inv_tau): canonical lanes within the tile, then one addition in double. */
+    void (*ntxent_row_sums)(double *sum, const float *s, ptrdiff_t ld, float inv_tau, int m, int n);
+    /* In place s -> exp((s[i][j] - 1) inv_tau) (inv_row[i] + inv_col[j]) factor: both softmax terms of dL/ds, the positives' -2 factor
+     * left to the caller. inv_row, inv_col are the reciprocals of the row sums, factor = 1 / (R tau). */
+    void (*ntxent_gradient_tile)(float *s, ptrdiff_t ld, const float *inv_row, const float *inv_col, float inv_tau, float factor,
+                                 int m, int n);
+    /* count[i] += number of j < n with s[i][j] > target[i], or == target[i] and col0 + j < target_col[i]: how many come before the
+     * positive when ties go to the lower index. */
+    void (*count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const float *target, const int *target_col, int col0, int m,
+                          int n);
     /* a . b, canonical lanes. */
     float (*dot)(const float *a, const float *b, size_t count);
 
-    /* ---- Optimisers, element-wise over one tensor; scalars come ready from base/fmath ---- */
+    /* ---- Optimisers, element-wise over one tensor; scalars come ready from base/fmath. Moments smaller than the smallest normal
+     * number become 0: those of parameters without gradient would decay into denormals and stay there, slow. ---- */
 
     /* g' = g + wd w; v = momentum v + g'; w -= lr (nesterov ? g' + momentum v : v). */
     void (*sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count);
     /* Google's LARS after the trust ratio: v = momentum v + lr_trust (g + wd w); w -= v. */
     void (*lars)(float *w, float *v, const float *g, float lr_trust, float momentum, float wd, size_t count);
-    /* Adam as PyTorch: g' = g + l2 w; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; w -= lr decay w;
-     * w -= step m / (sqrt(v) / sqrt_bias2 + eps), step = lr / (1 - b1^t), sqrt_bias2 = sqrt(1 - b2^t). l2 = 0 for AdamW. */
-    void (*adam)(float *w, float *m, float *v, const float *g, float b1, float b2, float l2, float lr_decay, float step,
+    /* Adam as PyTorch: g' = g + l2 w; m += rate1 (g' - m); v += rate2 (g'^2 - v); w -= lr_decay w;
+     * w -= step m / (sqrt(v) / sqrt_bias2 + eps). rate = 1 - beta, step = lr / (1 - beta1^t), sqrt_bias2 = sqrt(1 - beta2^t);
+     * Adam has lr_decay = 0, AdamW l2 = 0 and lr_decay = lr weight_decay. */
+    void (*adam)(float *w, float *m, float *v, const float *g, float rate1, float rate2, float l2, float lr_decay, float step,
                  float sqrt_bias2, float eps, size_t count);
     /* sum of (g + wd w)^2 in canonical lanes, in double per 4096 elements; w may be NULL with wd = 0. */
     double (*sum_squares)(const float *g, const float *w, float wd, size_t count);
@@ -131,5 +134,6 @@ struct kernels {
 };
 
 enum { NTXENT_TILE = 64 };
+#define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 
 #endif

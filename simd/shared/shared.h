@@ -56,18 +56,18 @@ void ISA_FN(avgpool_backward)(float *dx, const float *dy, int pixels, int c);
 
 void ISA_FN(l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
 void ISA_FN(l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
-void ISA_FN(ntxent_row_sums)(float *sum, const float *s, ptrdiff_t ld, const int *skip, float inv_tau, int m, int n);
-void ISA_FN(ntxent_gradient_tile)(float *s, ptrdiff_t ld, const int *skip, const int *pos, const float *inv_row, const float *inv_col,
-                                  float inv_tau, float factor, int m, int n);
-void ISA_FN(count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const int *skip, const float *target, const int *target_col,
-                           int col0, int m, int n);
+void ISA_FN(ntxent_row_sums)(double *sum, const float *s, ptrdiff_t ld, float inv_tau, int m, int n);
+void ISA_FN(ntxent_gradient_tile)(float *s, ptrdiff_t ld, const float *inv_row, const float *inv_col, float inv_tau, float factor,
+                                  int m, int n);
+void ISA_FN(count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const float *target, const int *target_col, int col0, int m,
+                           int n);
 float ISA_FN(dot)(const float *a, const float *b, size_t count);
 
 /* ---- Optimisers: optim.c ---- */
 
 void ISA_FN(sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count);
 void ISA_FN(lars)(float *w, float *v, const float *g, float lr_trust, float momentum, float wd, size_t count);
-void ISA_FN(adam)(float *w, float *m, float *v, const float *g, float b1, float b2, float l2, float lr_decay, float step,
+void ISA_FN(adam)(float *w, float *m, float *v, const float *g, float rate1, float rate2, float l2, float lr_decay, float step,
                   float sqrt_bias2, float eps, size_t count);
 double ISA_FN(sum_squares)(const float *g, const float *w, float wd, size_t count);
 
