@@ -109,13 +109,14 @@ struct kernels {
     void (*u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
     /* c planes -> (h, w, c) interleaved. */
     void (*planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
-    /* Vertical filter of one plane: dst row y (w floats) = chain over t < taps[y] of weights[y * max_taps + t] * src row first[y]+t. */
-    void (*resize_rows)(float *dst, const float *src, int w, int h_out, const int *first, const int *taps, const float *weights,
-                        int max_taps);
-    /* Horizontal filter of one plane, h rows of w_in -> w_out; weights transposed: [t][w_out], first[x] + t < w_in clamps to the
-     * last column (its weight is 0 there). */
-    void (*resize_columns)(float *dst, const float *src, int h, int w_in, int w_out, const int32_t *first, const float *weights,
-                           int max_taps);
+    /* Vertical filter, one row of output: dst[i] = chain over t < taps (>= 1) of weights[t] * src[t * ld + i], i < count. Interleaved
+     * bytes serve as they lie: count = w * c. */
+    void (*resize_rows)(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps);
+    /* Horizontal filter, one interleaved row -> c planar rows that begin `plane` apart:
+     * dst[ch * plane + x] = min(chain over t of weights[t * ldw + x] * src[at[x] + t * c + ch], 1), x < w_out.
+     * at and every row of weights are padded with zeros to a multiple of 16 columns; all taps of every column lie inside src. */
+    void (*resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at, const float *weights,
+                           ptrdiff_t ldw, int taps);
     /* x = clamp(x * factor) */
     void (*brightness)(float *x, float factor, size_t count);
     /* Grey mean of 3 (or 1) planes in canonical lanes. */
@@ -128,12 +129,13 @@ struct kernels {
     void (*hue)(float *x, float shift, int pixels);
     /* x = x >= threshold ? 1 - x : x */
     void (*solarize)(float *x, float threshold, size_t count);
-    /* One plane, separable filter of `taps` (odd) weights, reflected border (edge not repeated); tmp holds h * w floats plus
-     * w + taps. dst may be src. taps / 2 < min(h, w). */
+    /* One plane, separable filter of `taps` (odd) weights, vertical then horizontal, border reflected (edge not repeated);
+     * taps / 2 < min(h, w). tmp holds BLUR_STRIP * (w + taps - 1) floats. dst is not src. */
     void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
 };
 
 enum { NTXENT_TILE = 64 };
+enum { BLUR_STRIP = 4 }; /* rows that blur works on at once */
 #define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 
 #endif

@@ -75,10 +75,9 @@ double ISA_FN(sum_squares)(const float *g, const float *w, float wd, size_t coun
 
 void ISA_FN(u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
 void ISA_FN(planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
-void ISA_FN(resize_rows)(float *dst, const float *src, int w, int h_out, const int *first, const int *taps, const float *weights,
-                         int max_taps);
-void ISA_FN(resize_columns)(float *dst, const float *src, int h, int w_in, int w_out, const int32_t *first, const float *weights,
-                            int max_taps);
+void ISA_FN(resize_rows)(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps);
+void ISA_FN(resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at, const float *weights,
+                            ptrdiff_t ldw, int taps);
 void ISA_FN(brightness)(float *x, float factor, size_t count);
 float ISA_FN(grey_mean)(const float *x, int pixels, int c);
 void ISA_FN(contrast)(float *x, float mean, float factor, size_t count);
