@@ -27,4 +27,15 @@
 #include "vec_scalar.h"
 #endif
 
+/* The first n lanes, 1 <= n <= VL; a whole vector by an ordinary access, which a constant n folds to. */
+static inline vf vf_load_lanes(const float *p, int n) { return n == VL ? vf_load(p) : vf_load_n(p, n); }
+
+static inline void vf_store_lanes(float *p, vf a, int n)
+{
+    if (n == VL)
+        vf_store(p, a);
+    else
+        vf_store_n(p, a, n);
+}
+
 #endif
