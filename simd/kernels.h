@@ -129,8 +129,8 @@ struct kernels {
     void (*hue)(float *x, float shift, int pixels);
     /* x = x >= threshold ? 1 - x : x */
     void (*solarize)(float *x, float threshold, size_t count);
-    /* One plane, separable filter of `taps` (odd) weights, vertical then horizontal, border reflected (edge not repeated);
-     * taps / 2 < min(h, w). tmp holds BLUR_STRIP * (w + taps - 1) floats. dst is not src. */
+    /* One plane, separable filter of `taps` (odd) weights, vertical then horizontal, border reflected (edge not repeated),
+     * then min(., 1); taps / 2 < min(h, w). tmp holds BLUR_STRIP * (w + taps - 1) floats. dst is not src. */
     void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
 };
 

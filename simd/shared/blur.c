@@ -38,7 +38,7 @@ static void vertical(float *dst, const float *src, const float *weights, int tap
     }
 }
 
-/* dst[x] = chain over t of weights[t] * padded[x + t], x < w. */
+/* dst[x] = min(chain over t of weights[t] * padded[x + t], 1), x < w: rounded weights may add up to a little over one. */
 static void horizontal(float *dst, const float *padded, const float *weights, int taps, int w)
 {
     int x = 0;
@@ -52,14 +52,14 @@ static void horizontal(float *dst, const float *padded, const float *weights, in
         }
 #pragma GCC unroll 4
         for (int j = 0; j < VECS; j++)
-            vf_store(dst + x + j * VL, sum[j]);
+            vf_store(dst + x + j * VL, vf_min(sum[j], vf_set1(1.0f)));
     }
     for (; x < w; x += VL) {
         int lanes = w - x < VL ? w - x : VL;
         vf sum = vf_zero();
         for (int t = 0; t < taps; t++)
             sum = vf_fma(vf_set1(weights[t]), vf_load_n(padded + x + t, lanes), sum);
-        vf_store_n(dst + x, sum, lanes);
+        vf_store_n(dst + x, vf_min(sum, vf_set1(1.0f)), lanes);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "simclr/simclr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,19 +16,22 @@ struct image {
 };
 void image_release(struct image *image);
 
-enum dataset_split { SPLIT_TRAIN, SPLIT_TEST };
+/* LABELLED is the set whose labels serve a kNN bank or a probe: what is trained on, unless that has no labels by design (STL-10's
+ * unlabelled pictures, whose labelled companion is train_X.bin). */
+enum dataset_split { SPLIT_TRAIN, SPLIT_TEST, SPLIT_LABELLED };
 
 struct dataset;
 
 struct dataset_options {
-    size_t limit;    /* at most so many images; 0: all */
+    size_t limit;    /* at most so many images, spread evenly over the set so that classes stay balanced; 0: all */
     int channels;    /* 1 or 3: grey is replicated, colour converted, alpha dropped, 16 bits cut to 8 */
 };
 
 /* Opens path after looking at it: a folder of images (JPEG, PNG, BMP; flat, nested, or class subfolders), CIFAR-10/100 binary,
- * STL-10 binary, a .npy of (N, H, W, C) u8; path NULL: the built-in generated set of shapes.
+ * STL-10 binary, a .npy of (N, H, W, C) or (N, H, W) u8 (labels beside it in NAME.labels.npy); path NULL: the built-in generated
+ * set of shapes.
  * SPLIT_TRAIN is what is trained on (STL-10: unlabeled_X.bin if there); SPLIT_TEST the evaluation split: the format's own test
- * file, or val/ or test/ beside or in train/. *dataset is NULL with SIMCLR_OK when there is no such split. */
+ * file, or val/ or test/ beside or with train/. *dataset is NULL with SIMCLR_OK when there is no such split. */
 enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
                                 const struct dataset_options *options, struct simclr_error *err);
 void dataset_close(struct dataset *dataset);
@@ -37,10 +41,13 @@ int dataset_classes(const struct dataset *dataset);              /* 0: no labels
 int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
 const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */
 const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size); /* a file's relative path, or "#17" */
-/* 64-bit hash of what the set is (format, sizes, names; not where it lies): kept in checkpoints. */
+/* Pixels lie in a file as they are: reading again is as cheap as keeping them in memory. */
+bool dataset_is_raw(const struct dataset *dataset);
+/* 64-bit hash of what the set is (format, sizes, names, a few records; not where it lies): kept in checkpoints. */
 uint64_t dataset_fingerprint(const struct dataset *dataset);
 
-/* Decodes image index; safe to call from several threads. A broken file is an error the caller may skip. */
+/* Decodes image index; safe to call from several threads. A broken file is an error the caller may skip (SIMCLR_ERR_FORMAT or
+ * SIMCLR_ERR_IO, text "name: reason"); SIMCLR_ERR_MEMORY says nothing about the file. */
 enum simclr_status dataset_read(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
 
 #endif
