@@ -107,7 +107,7 @@ static const struct setting settings[] = {
      .help = "a vote weighs exp(cosine / T)"},
 
     {.name = "checkpoint-every", .group = "Checkpoints", .value = "N", .type = SETTING_EVERY, AT(checkpoint_every),
-     .help = "steps, or minutes as in 10m; 0: at the end of the run only"},
+     .help = "steps, or minutes as in 10m; 0: after every epoch"},
     {.name = "keep", .group = "Checkpoints", .value = "N", INTEGER(keep, 0, 1000000),
      .help = "newest checkpoints that stay on disk; 0: all"},
 };
@@ -130,7 +130,7 @@ void train_defaults(struct train_config *config)
         .lr = 3e-4,
         .lr_scaling = LR_NONE,
         .augment_name = "reference",
-        .knn_every = 5,
+        .knn_every = 1,
         .knn_k = 200,
         .knn_temperature = 0.1,
         .checkpoint_minutes = 10,

@@ -1,0 +1,22 @@
+/* The program's subcommands and what they share. Only src/cli prints and returns exit codes: 0 done, 1 failed, 2 misused. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/engine.h"
+#include "simclr/simclr.h"
+
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
+
+/* Each takes its own argv: argv[0] is the subcommand. */
+int cmd_train(int argc, char **argv);
+int cmd_isa(int argc, char **argv);
+int cmd_selftest(int argc, char **argv);
+
+/* Prints "simclr: sentence" to stderr and returns the exit code that belongs to status. */
+int cli_fail(enum simclr_status status, const struct simclr_error *err);
+
+/* Kernels by isa (from --isa, or NULL: SIMCLR_ISA, else the best); threads 0: what affinity and quota allow. An ISA that is unknown
+ * or cannot run here is SIMCLR_ERR_USAGE with the list of those that can. */
+enum simclr_status cli_engine(struct engine *engine, const char *isa, int threads, struct simclr_error *err);
+
+#endif

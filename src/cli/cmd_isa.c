@@ -1,0 +1,116 @@
+/* simclr isa: this CPU, the kernels chosen for it and why, and which kernel each instruction set has. */
+#include "cli/cli.h"
+#include "cli/options.h"
+
+#include "simd/dispatch.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef void slot_fn(void);
+
+#define SLOT(name) {#name, offsetof(struct kernels, name)}
+
+static const struct slot {
+    const char *name;
+    size_t offset;
+} slots[] = {
+    SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
+    SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
+    SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
+    SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
+    SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_row_sums), SLOT(ntxent_gradient_tile), SLOT(count_greater),
+    SLOT(dot),
+    SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
+    SLOT(u8_to_planar), SLOT(planar_to_nhwc), SLOT(resize_rows), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
+    SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+};
+
+enum { SLOTS = sizeof slots / sizeof slots[0] };
+_Static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + SLOTS * sizeof(slot_fn *),
+               "a slot of struct kernels is missing from this list");
+
+static slot_fn *slot_of(const struct kernels *kernels, const struct slot *slot)
+{
+    slot_fn *fn;
+    memcpy(&fn, (const char *)kernels + slot->offset, sizeof fn);
+    return fn;
+}
+
+static const char *cell(const struct isa_entry *entries, size_t isa, const struct slot *slot)
+{
+    slot_fn *fn = slot_of(entries[isa].kernels, slot);
+    if (!fn)
+        return "-";
+    return isa > 0 && fn == slot_of(entries[0].kernels, slot) ? "scalar" : "yes";
+}
+
+static void print_matrix(const struct isa_entry *entries, size_t count)
+{
+    printf("%-24s", "kernel");
+    for (size_t i = 0; i < count; i++)
+        printf("%-10s", entries[i].kernels->name);
+    printf("\n%-24s", "micro-tile (rows x cols)");
+    for (size_t i = 0; i < count; i++) {
+        char tile[24];
+        snprintf(tile, sizeof tile, "%dx%d", entries[i].kernels->mr, entries[i].kernels->nr);
+        printf(" %-9s", tile);
+    }
+    printf("\n");
+    for (int s = 0; s < SLOTS; s++) {
+        printf("%-24s", slots[s].name);
+        for (size_t i = 0; i < count; i++)
+            printf("%-10s", cell(entries, i, &slots[s]));
+        printf("\n");
+    }
+}
+
+static void explain_choice(const struct kernels *chosen, const char *option)
+{
+    const char *variable = getenv("SIMCLR_ISA");
+    const char *given = option ? option : variable && variable[0] ? variable : "auto";
+    const char *source = option ? "--isa" : variable && variable[0] ? "SIMCLR_ISA" : "the default";
+    printf("chosen: %s (%s is %s%s)\n", chosen->name, source, given,
+           strcmp(given, "auto") == 0 ? ": the best this machine can run" : "");
+}
+
+int cmd_isa(int argc, char **argv)
+{
+    const char *isa = NULL, *rest[1];
+    bool help = false;
+    size_t rest_count;
+    const struct option options[] = {
+        {.name = "isa", .group = "Options", .value = "NAME", .set = option_text, .target = &isa,
+         .help = "as for the other commands; default: SIMCLR_ISA, else auto"},
+        {.name = "help", .letter = 'h', .group = "Options", .set = option_switch, .target = &help, .help = "show this"},
+    };
+    const size_t count = sizeof options / sizeof options[0];
+    struct simclr_error err;
+    enum simclr_status status = options_parse(argc, argv, options, count, "simclr isa", rest, 0, &rest_count, &err);
+    if (status != SIMCLR_OK)
+        return cli_fail(status, &err);
+    if (help) {
+        printf("Usage: simclr isa [OPTION...]\n\nShows this CPU, the kernels chosen for it, and what each instruction set has.\n");
+        options_help(stdout, options, count);
+        return EXIT_DONE;
+    }
+    struct engine engine;
+    status = cli_engine(&engine, isa, 0, &err);
+    if (status != SIMCLR_OK)
+        return cli_fail(status, &err);
+    char model[128], features[512];
+    cpu_describe(model, sizeof model, features, sizeof features);
+    printf("CPU: %s\nfeatures: %s\nthreads: %d\n", model, features, engine.threads);
+    const struct isa_entry *entries;
+    size_t isas = isa_list(&entries);
+    for (size_t i = 0; i < isas; i++)
+        printf("%s: %s (needs %s)\n", entries[i].kernels->name, entries[i].supported ? "this machine can run it" : "not on this machine",
+               entries[i].requires);
+    explain_choice(engine.kernels, isa);
+    printf("\n");
+    print_matrix(entries, isas);
+    printf("\nyes: a kernel of its own; scalar: the scalar one serves\n");
+    return EXIT_DONE;
+}

@@ -1,0 +1,286 @@
+/* simclr train: options to settings, a run folder, progress, and what to do next. */
+#define _XOPEN_SOURCE 700 /* realpath */
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+
+#include "base/status.h"
+#include "io/file.h"
+#include "simd/dispatch.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 4096, MOST_OPTIONS = 96 };
+enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that change them */
+
+#define DEFAULT_DATA "data/stl10_binary"
+
+struct train_command {
+    struct train_config config;
+    const char *output, *config_file, *isa;
+    bool resume, help;
+    int threads;
+    bool made_folder;
+    char run[PATH_SIZE];
+};
+
+/* ---- Options ---- */
+
+static enum simclr_status set_setting(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+{
+    return train_setting_set(option->target, option->data, text, label, err);
+}
+
+static enum simclr_status ignore(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+{
+    (void)option, (void)text, (void)label, (void)err;
+    return SIMCLR_OK;
+}
+
+/* The command's own options, then every setting. */
+static size_t list_options(struct option options[MOST_OPTIONS], struct train_command *c)
+{
+    const struct option own[] = {
+        {.name = "output", .letter = 'o', .group = "Run", .value = "RUN", .set = option_text, .target = &c->output,
+         .help = "folder of the run; default: a new one under runs/"},
+        {.name = "resume", .group = "Run", .set = option_switch, .target = &c->resume,
+         .help = "go on from the newest checkpoint in RUN, or begin if there is none"},
+        {.name = "config", .group = "Run", .value = "FILE", .set = option_text, .target = &c->config_file,
+         .help = "take settings from a run's config.json; options override it"},
+        {.name = "threads", .group = "Run", .value = "N", .set = option_threads, .target = &c->threads,
+         .help = "default: what CPU affinity and quota allow; never changes a result"},
+        {.name = "isa", .group = "Run", .value = "NAME", .set = option_text, .target = &c->isa,
+         .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"},
+        {.name = "help", .letter = 'h', .group = "Run", .set = option_switch, .target = &c->help, .help = "show this"},
+    };
+    size_t n = sizeof own / sizeof own[0], settings_count;
+    memcpy(options, own, sizeof own);
+    const struct setting *settings = train_settings(&settings_count);
+    for (size_t i = 0; i < settings_count && n < MOST_OPTIONS; i++) {
+        const struct setting *s = &settings[i];
+        options[n++] = (struct option){.name = s->name, .alias = s->alias, .letter = s->letter, .group = s->group, .value = s->value,
+                                       .help = s->help, .set = set_setting, .target = &c->config, .data = s,
+                                       .rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST};
+    }
+    return n;
+}
+
+static void help(const struct option *options, size_t count)
+{
+    printf("Usage: simclr train [DATA] [OPTION...]\n\n"
+           "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images, CIFAR-10/100 or STL-10 in\n"
+           "binary form, or a .npy of (N, H, W, C) bytes; without it " DEFAULT_DATA " if it is there, else a generated set.\n");
+    options_help(stdout, options, count);
+}
+
+/* Settings of lower precedence than the command line: defaults, then the run that is resumed, or --config. */
+static enum simclr_status load_base(struct train_command *c, bool *loaded, struct simclr_error *err)
+{
+    char path[PATH_SIZE];
+    *loaded = false;
+    train_defaults(&c->config);
+    if (c->resume && !c->output)
+        return fail(err, SIMCLR_ERR_USAGE, "--resume needs the run's folder: -o RUN");
+    if (c->config_file) {
+        *loaded = true;
+        return train_config_load(&c->config, c->config_file, err);
+    }
+    if (!c->resume)
+        return SIMCLR_OK;
+    checkpoint_newest(path, sizeof path, c->output);
+    if (!path[0] || snprintf(path, sizeof path, "%s/config.json", c->output) >= PATH_SIZE || access(path, R_OK) != 0)
+        return SIMCLR_OK;
+    *loaded = true;
+    return train_config_load(&c->config, path, err);
+}
+
+/* The same table twice: first only what says where settings come from, then the settings over them. */
+static enum simclr_status parse(struct train_command *c, int argc, char **argv, struct simclr_error *err)
+{
+    struct option options[MOST_OPTIONS];
+    const char *data = NULL;
+    bool loaded;
+    size_t rest, n = list_options(options, c), run_options = 0;
+    while (run_options < n && options[run_options].set != set_setting)
+        run_options++;
+    for (size_t i = run_options; i < n; i++)
+        options[i].set = ignore;
+    enum simclr_status status = options_parse(argc, argv, options, n, "simclr train", &data, 1, &rest, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (c->help) {
+        help(options, n);
+        return SIMCLR_OK;
+    }
+    status = load_base(c, &loaded, err);
+    if (status != SIMCLR_OK)
+        return status;
+    for (size_t i = run_options; i < n; i++)
+        options[i].set = set_setting;
+    status = options_parse(argc, argv, options, n, "simclr train", &data, 1, &rest, err);
+    if (status == SIMCLR_OK && rest > 0)
+        status = train_setting_set(&c->config, options[run_options].data, data, "DATA", err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (rest > 0 && !c->config.data[0])
+        return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to train on the generated set");
+    if (!c->config.data[0] && !loaded) {
+        bool stl10 = access(DEFAULT_DATA, R_OK) == 0;
+        if (stl10)
+            strcpy(c->config.data, DEFAULT_DATA);
+        printf("no DATA given: training on %s\n", stl10 ? DEFAULT_DATA : "the generated set of shapes");
+    }
+    return train_config_settle(&c->config, err);
+}
+
+/* ---- The run folder ---- */
+
+/* config.json outlives the working directory it was written from. */
+static void make_absolute(struct train_config *config)
+{
+    char *absolute = config->data[0] ? realpath(config->data, NULL) : NULL;
+    if (absolute && strlen(absolute) < sizeof config->data)
+        strcpy(config->data, absolute);
+    free(absolute);
+}
+
+/* A short name for the data: the last part of its path, or the one before "train". */
+static void data_name(char name[64], const char *path)
+{
+    const char *end = path + strlen(path);
+    while (end > path && end[-1] == '/')
+        end--;
+    const char *start = end;
+    while (start > path && start[-1] != '/')
+        start--;
+    if (end - start == 5 && memcmp(start, "train", 5) == 0 && start - path > 1) {
+        end = start - 1;
+        for (start = end; start > path && start[-1] != '/';)
+            start--;
+    }
+    size_t n = 0;
+    for (; start < end && n < 63; start++)
+        name[n++] = isalnum((unsigned char)*start) || strchr("._-", *start) ? *start : '-';
+    name[n] = 0;
+    if (n == 0 || name[0] == '.')
+        strcpy(name, path[0] ? "images" : "shapes");
+}
+
+/* runs/NAME-1, or the first number that is free; made here, so that two runs started together cannot take the same. */
+static enum simclr_status choose_folder(struct train_command *c, struct simclr_error *err)
+{
+    char name[64];
+    if (c->output) {
+        if (strlen(c->output) > 3900)
+            return fail(err, SIMCLR_ERR_USAGE, "-o: the path is too long");
+        strcpy(c->run, c->output);
+        return SIMCLR_OK;
+    }
+    enum simclr_status status = folder_create("runs", err);
+    data_name(name, c->config.data);
+    for (int i = 1; status == SIMCLR_OK; i++) {
+        snprintf(c->run, sizeof c->run, "runs/%s-%d", name, i);
+        c->made_folder = mkdir(c->run, 0777) == 0;
+        if (c->made_folder)
+            break;
+        if (errno != EEXIST || i == 1000000)
+            status = fail(err, SIMCLR_ERR_IO, "cannot create %s: %s; choose a folder with -o", c->run, strerror(errno));
+    }
+    return status;
+}
+
+/* ---- Running ---- */
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal)
+{
+    (void)signal;
+    stop_requested = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction stop = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART}; /* the second one kills */
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not end the run */
+}
+
+static void announce(const struct train_command *c, const struct engine *engine)
+{
+    const struct train_config *config = &c->config;
+    printf("simclr %s, %s kernels, %d thread%s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
+           engine->threads == 1 ? "" : "s");
+    printf("resnet%d", config->network.depth);
+    if (config->network.width != 1)
+        printf(" x %g", config->network.width);
+    printf(", batch %d, %d epoch%s on %s\n", config->batch_size, config->epochs, config->epochs == 1 ? "" : "s",
+           config->data[0] ? config->data : "the generated set");
+    printf("run folder: %s\n", c->run);
+    fflush(stdout);
+}
+
+static void summarize(const struct train_command *c, const struct train_result *result)
+{
+    char checkpoint[PATH_SIZE];
+    checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
+    if (result->broken > 0)
+        printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", c->run);
+    if (result->knn >= 0 && result->knn_untrained >= 0)
+        printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
+    else if (result->knn_untrained >= 0)
+        printf("the run was complete; nothing was left to train\n");
+    else if (c->config.knn_every > 0)
+        printf("no kNN figure: the images have no labels\n");
+    printf("\nrun folder: %s\n", c->run);
+    printf("  config.json      every setting; 'simclr train --config %s/config.json' repeats the run\n", c->run);
+    printf("  metrics.jsonl    loss, kNN, alignment and uniformity of every epoch\n");
+    printf("  %s\n                   the encoder under torchvision's names; in Python:\n"
+           "                   model.load_state_dict(safetensors.torch.load_file(\"%s\"), strict=False)\n",
+           checkpoint + (strncmp(checkpoint, c->run, strlen(c->run)) == 0 ? strlen(c->run) + 1 : 0), checkpoint);
+    if (!c->config.data[0])
+        printf("next: your own images, 'simclr train FOLDER -o runs/mine'\n");
+    else
+        printf("next: a longer run ('--epochs %d -o ANOTHER') or larger batches usually give a better encoder\n", 4 * c->config.epochs);
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_command c = {.threads = 0};
+    struct engine engine;
+    struct train_result result;
+    struct simclr_error err = {.text = ""};
+    enum simclr_status status = parse(&c, argc, argv, &err);
+    if (status != SIMCLR_OK || c.help)
+        return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
+    status = cli_engine(&engine, c.isa, c.threads, &err);
+    if (status == SIMCLR_OK) {
+        make_absolute(&c.config);
+        status = choose_folder(&c, &err);
+    }
+    if (status != SIMCLR_OK)
+        return cli_fail(status, &err);
+    announce(&c, &engine);
+    catch_signals();
+    struct progress progress = progress_begin(stdout, &stop_requested);
+    status = train_run(&c.config, c.run, c.resume, &engine, progress_report, &progress, &result, &err);
+    progress_end(&progress);
+    if (status != SIMCLR_OK) {
+        if (c.made_folder)
+            rmdir(c.run); /* only if nothing was written into it */
+        return cli_fail(status, &err);
+    }
+    summarize(&c, &result);
+    return EXIT_DONE;
+}

@@ -1,0 +1,69 @@
+/* simclr: the command line. One file a subcommand: cmd_*.c. */
+#include "cli/cli.h"
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"train", "train an encoder on images without labels", cmd_train},
+    {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
+    {"selftest", "run every kernel and two training steps against known hashes", cmd_selftest},
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+int cli_fail(enum simclr_status status, const struct simclr_error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "simclr: %s\n", err->text);
+    return status == SIMCLR_ERR_USAGE ? EXIT_MISUSED : EXIT_FAILED;
+}
+
+static void usage(FILE *out)
+{
+    fprintf(out, "Usage: simclr COMMAND [OPTION...]\n\n"
+                 "Trains SimCLR image encoders on the CPU.\n\n"
+                 "Commands:\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n'simclr COMMAND --help' shows a command's options, 'simclr --version' the version.\n");
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[COMMANDS];
+    for (int i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *near = nearest_word(name, names, COMMANDS);
+    fprintf(stderr, "simclr: unknown command '%.80s'; ", name);
+    if (near)
+        fprintf(stderr, "did you mean %s?\n", near);
+    else
+        fprintf(stderr, "'simclr --help' lists the commands\n");
+    return EXIT_MISUSED;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return EXIT_MISUSED;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        printf("simclr %s\n", SIMCLR_VERSION);
+        return EXIT_DONE;
+    }
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    return unknown_command(name);
+}

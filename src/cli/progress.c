@@ -1,0 +1,162 @@
+#include "cli/progress.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE = 1024 };
+static const double BAR_INTERVAL = 0.1, LINE_INTERVAL = 10; /* seconds between updates */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct progress progress_begin(FILE *out, const volatile sig_atomic_t *stop)
+{
+    const char *term = getenv("TERM");
+    bool dumb = term && strcmp(term, "dumb") == 0;
+    return (struct progress){.out = out, .terminal = isatty(fileno(out)) && !dumb, .last = now(), .stop = stop};
+}
+
+static int columns(FILE *out)
+{
+    const char *given = getenv("COLUMNS");
+    int n = given ? atoi(given) : 0;
+    struct winsize size;
+    if (n <= 0 && ioctl(fileno(out), TIOCGWINSZ, &size) == 0)
+        n = size.ws_col;
+    if (n <= 0)
+        n = 80;
+    return n < LINE - 64 ? n : LINE - 64;
+}
+
+double progress_place(double loss, double floor, double ceiling)
+{
+    return ceiling > floor ? 100 * (ceiling - loss) / (ceiling - floor) : 0;
+}
+
+void progress_duration(char text[32], double seconds)
+{
+    if (!(seconds >= 0 && seconds < 1e9)) {
+        snprintf(text, 32, "?");
+        return;
+    }
+    long s = (long)(seconds + 0.5), h = s / 3600;
+    if (h >= 48)
+        snprintf(text, 32, "%ldd %02ld:%02ld", h / 24, h % 24, s / 60 % 60);
+    else if (h > 0)
+        snprintf(text, 32, "%ld:%02ld:%02ld", h, s / 60 % 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+}
+
+static void clear_bar(struct progress *p)
+{
+    if (p->bar_shown)
+        fputs("\r\033[K", p->out);
+    p->bar_shown = false;
+}
+
+void progress_end(struct progress *progress)
+{
+    clear_bar(progress);
+    fflush(progress->out);
+}
+
+/* "1234 images/s, ETA 2:05" */
+static void speed_text(char *text, size_t size, const struct train_progress *t)
+{
+    char eta[32];
+    progress_duration(eta, t->eta_seconds);
+    snprintf(text, size, "%.*f images/s, ETA %s", t->images_per_second < 100 ? 1 : 0, t->images_per_second, eta);
+}
+
+/* The bar takes what the text leaves of the line, at most 30 columns; a terminal too narrow for both gets text alone. */
+static void show_bar(struct progress *p, const struct train_progress *t)
+{
+    char text[LINE], speed[96];
+    int room = columns(p->out) - 1;
+    double done = t->steps ? (double)t->step / (double)t->steps : 0;
+    int n = snprintf(text, sizeof text, "epoch %d/%d", t->epoch, t->epochs);
+    if (t->step > 0 && t->images_per_second > 0) {
+        speed_text(speed, sizeof speed, t);
+        n += snprintf(text + n, sizeof text - (size_t)n, "  %s", speed);
+    }
+    if (t->loss > 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "  loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));
+    if (strcmp(t->phase, "train") != 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "  %s", t->phase);
+    int width = room - n - 8;
+    if (width > 30)
+        width = 30;
+    fputs("\r", p->out);
+    if (width >= 5) {
+        int filled = (int)(done * width);
+        fputc('[', p->out);
+        for (int i = 0; i < width; i++)
+            fputc(i < filled ? '=' : i == filled ? '>' : ' ', p->out);
+        fprintf(p->out, "] %3.0f %% ", 100 * done);
+    }
+    fprintf(p->out, "%.*s\033[K", room, text);
+    p->bar_shown = true;
+}
+
+static void show_line(struct progress *p, const struct train_progress *t)
+{
+    char speed[96];
+    speed_text(speed, sizeof speed, t);
+    fprintf(p->out, "step %llu/%llu, epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), %s\n",
+            (unsigned long long)t->step, (unsigned long long)t->steps, t->epoch, t->epochs, t->loss,
+            progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor, speed);
+}
+
+static void show_epoch(struct progress *p, const struct train_progress *t)
+{
+    char speed[96];
+    speed_text(speed, sizeof speed, t);
+    fprintf(p->out, "epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), retrieval@1 %.1f %%", t->epoch,
+            t->epochs, t->loss, progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor, 100 * t->retrieval1);
+    if (t->knn >= 0)
+        fprintf(p->out, ", kNN %.1f %%", 100 * t->knn);
+    fprintf(p->out, ", %s\n", speed);
+}
+
+static void tell_events(struct progress *p, const struct train_progress *t)
+{
+    if (!p->untrained_told && t->knn_untrained >= 0 && strcmp(t->phase, "train") == 0) {
+        clear_bar(p);
+        fprintf(p->out, "untrained encoder: kNN %.1f %%\n", 100 * t->knn_untrained);
+        p->untrained_told = true;
+    }
+    if (*p->stop && !p->stop_told) {
+        clear_bar(p);
+        fprintf(p->out, "stopping: writing a checkpoint (once more to stop at once)\n");
+        p->stop_told = true;
+    }
+}
+
+int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
+{
+    struct progress *p = ctx;
+    double time = now();
+    bool training = strcmp(t->phase, "train") == 0;
+    tell_events(p, t);
+    if (epoch_done) {
+        clear_bar(p);
+        show_epoch(p, t);
+        p->last = time;
+    } else if (p->terminal && (!training || time - p->last >= BAR_INTERVAL)) {
+        show_bar(p, t);
+        p->last = time;
+    } else if (!p->terminal && training && time - p->last >= LINE_INTERVAL) {
+        show_line(p, t);
+        p->last = time;
+    }
+    fflush(p->out);
+    return *p->stop != 0;
+}

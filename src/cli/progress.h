@@ -1,0 +1,35 @@
+/* How a run's progress is shown: on a terminal a bar updated in place, elsewhere plain lines now and then. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include "train/trainer.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+struct progress {
+    FILE *out;
+    bool terminal;
+    bool bar_shown;      /* the cursor stands at the end of a bar */
+    bool untrained_told;
+    double last;         /* when something was last shown, seconds */
+    const volatile sig_atomic_t *stop; /* non-zero: the user wants the run to stop */
+    bool stop_told;
+};
+
+/* Looks whether out is a terminal. */
+struct progress progress_begin(FILE *out, const volatile sig_atomic_t *stop);
+
+/* A train_report_fn; ctx is a struct progress. */
+int progress_report(void *ctx, const struct train_progress *progress, bool epoch_done);
+
+/* Ends a bar that is still shown. */
+void progress_end(struct progress *progress);
+
+/* Share of the way from ceiling to floor, in percent. */
+double progress_place(double loss, double floor, double ceiling);
+
+/* "2:05", "3:12:44", "4d 02:10" */
+void progress_duration(char text[32], double seconds);
+
+#endif
