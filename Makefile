@@ -10,15 +10,16 @@ BUILD    ?= build
 CFLAGS   ?= -O3 -g
 WARN     ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
 V        ?= 0
+MAKEFLAGS += -j$(shell nproc)
 Q        := $(if $(filter 1,$(V)),,@)
 
-ARCH     := $(shell $(CC) -dumpmachine | cut -d- -f1)
-PKG      := PKG_CONFIG_PATH=$(PKG_CONFIG_PATH) pkg-config
+# make's own word for the machine where there is no compiler yet: `make test` installs one on the way.
+ARCH     := $(or $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1),$(shell uname -m))
 
 # What exactness needs comes after the user's CFLAGS: no contraction, no fast-math, no LTO, one architecture baseline.
 EXACT    := -std=c11 -fopenmp -ffp-contract=off -fno-fast-math -fno-lto -fno-math-errno
 CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
-STB_CFLAGS := $(shell $(PKG) --cflags-only-I stb 2>/dev/null | sed 's/-I/-isystem /g')
+STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
 LDLIBS   += -ljansson -lm
 
 ifeq ($(ARCH),x86_64)
@@ -43,6 +44,7 @@ SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
+DEMO     ?= --arch resnet18 --width 0.25 --stem cifar --batch-size 256 --epochs 20 --knn-every 5
 
 .DEFAULT_GOAL := all
 all: $(BUILD)/simclr ## build the trainer, build/simclr (the default)
@@ -76,11 +78,21 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
 test: $(BUILD)/tests/run $(BUILD)/simclr ## build and run the tests (TEST=name runs one suite)
 	$(Q)$(BUILD)/tests/run $(if $(TEST),--filter '$(TEST)/*')
 
+demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=DIR: on your images)
+	$(Q)run=runs/demo; n=1; while [ -e $$run ]; do n=$$((n + 1)); run=runs/demo-$$n; done; \
+	$(BUILD)/simclr train $(if $(DATA),'$(DATA)') -o $$run $(DEMO)
+
+# Objects wait for what they need to be found. Only `make test`, `make demo` and `make deps` install what is missing.
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ): | deps
+deps: ## look for the packages that the build and the tests need, and install them
+	@$(if $(CROSS),,CC='$(CC)' .ci/deps.sh $(if $(filter test demo deps,$(MAKECMDGOALS)),--install) \
+		$(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test,build))
+
 clean: ## remove build/
 	rm -rf $(BUILD)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test clean help
+.PHONY: all test demo deps clean help
 -include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Looks for what the build needs; the Makefile calls it before it compiles.
+#
+#   .ci/deps.sh [--install] build|test
+#
+# With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
+# there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
+set -eu
+
+install=no
+[ "${1:-}" != --install ] || { install=yes; shift; }
+for_what=${1:-build}
+cc=${CC:-cc}
+missing=
+
+# The compiler, the C library's headers and OpenMP in one go.
+if ! printf '#include <stdio.h>\n#include <omp.h>\n' | $cc -fopenmp -E - >/dev/null 2>&1; then
+    case $cc in
+    *clang*) missing="clang libomp-dev libc6-dev" ;;
+    *) missing="gcc libc6-dev" ;;
+    esac
+fi
+if command -v pkg-config >/dev/null; then
+    pkg-config --exists stb || missing="$missing libstb-dev"
+    pkg-config --exists jansson || missing="$missing libjansson-dev"
+    [ "$for_what" != test ] || pkg-config --exists criterion || missing="$missing libcriterion-dev"
+else
+    missing="$missing pkg-config libstb-dev libjansson-dev"
+    [ "$for_what" != test ] || missing="$missing libcriterion-dev"
+fi
+missing=${missing# }
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "Missing: $missing (Debian's names). Install them with your package manager, then run make again." >&2
+    exit 1
+fi
+
+sudo=
+[ "$(id -u)" = 0 ] || sudo="sudo "
+command="${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $missing"
+if [ $install = yes ]; then
+    if [ -n "$sudo" ]; then
+        install=no
+        if [ -t 0 ] && [ -t 2 ] && command -v sudo >/dev/null; then
+            printf 'Missing: %s. Install with sudo apt-get? [y/N] ' "$missing" >&2
+            read -r answer
+            case $answer in [yY]*) install=yes ;; esac
+        fi
+    fi
+    if [ $install = yes ]; then
+        echo "Installing $missing" >&2
+        export DEBIAN_FRONTEND=noninteractive
+        sh -c "$command" >&2 && exit 0
+        echo "That failed. Where a package is not found, the 'universe' component (Ubuntu) may be switched off." >&2
+    fi
+fi
+echo "Missing: $missing. Install with:" >&2
+echo "    $command" >&2
+exit 1
