@@ -1,0 +1,53 @@
+/* Batch-reduce GEMM for AVX2 + FMA: tiles of 1 to 6 rows by 16 columns (or 8, where the panel is that narrow).
+ *
+ * Registers of 6 x 16: 12 accumulators, 2 vectors of B, 1 or 2 broadcasts of A = 16 ymm, none spilled. A step of k is 12 FMAs for
+ * 8 loads, so two FMA ports stay busy with two load ports; twelve chains cover the latency of FMA. Six row pointers, B and the
+ * counter fit the general registers. m is split evenly: 32 rows are 6+6+5+5+5+5, not five sixes and a slow pair. */
+#include "shared/tile.h"
+
+ALWAYS_INLINE void tile_of(int rows, const bool wide, const struct product *g, int i0)
+{
+    switch (rows) {
+    case 1: tile(1, wide, g, i0); break;
+    case 2: tile(2, wide, g, i0); break;
+    case 3: tile(3, wide, g, i0); break;
+    case 4: tile(4, wide, g, i0); break;
+    case 5: tile(5, wide, g, i0); break;
+    default: tile(6, wide, g, i0); break;
+    }
+}
+
+ALWAYS_INLINE void tile_tn_of(int rows, const bool wide, const struct product *g, int i0)
+{
+    switch (rows) {
+    case 1: tile_tn(1, wide, g, i0); break;
+    case 2: tile_tn(2, wide, g, i0); break;
+    case 3: tile_tn(3, wide, g, i0); break;
+    case 4: tile_tn(4, wide, g, i0); break;
+    case 5: tile_tn(5, wide, g, i0); break;
+    default: tile_tn(6, wide, g, i0); break;
+    }
+}
+
+void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
+                    int m, int n, int k, int taps, bool accumulate)
+{
+    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, n, k, taps, accumulate};
+    const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
+    for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
+        if (n > VL)
+            tile_of(rows + (t < extra), true, &g, i0);
+        else
+            tile_of(rows + (t < extra), false, &g, i0);
+}
+
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k)
+{
+    const struct product g = {c, NULL, ldc, a, a_row, NULL, b, n, k, 1, false};
+    const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
+    for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
+        if (n > VL)
+            tile_tn_of(rows + (t < extra), true, &g, i0);
+        else
+            tile_tn_of(rows + (t < extra), false, &g, i0);
+}

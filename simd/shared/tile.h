@@ -1,0 +1,115 @@
+/* The parts of a GEMM tile of mr rows by one or two vectors of columns. mr and wide are constants at every call, so that each tile
+ * becomes one straight loop with its accumulators in registers. tile() and tile_tn() are for x86, where a broadcast from memory
+ * costs no more than a load; NEON has its own. Each brgemm.c chooses the sizes and states its register budget. */
+#ifndef SIMD_TILE_H
+#define SIMD_TILE_H
+
+#include "shared/shared.h"
+#include "vec.h"
+
+_Static_assert(GEMM_NR == 2 * VL, "a panel is two vectors wide");
+
+/* The arguments of one brgemm or brgemm_tn call. */
+struct product {
+    float *c;
+    const ptrdiff_t *c_row; /* brgemm */
+    ptrdiff_t ldc;          /* brgemm_tn */
+    const float *a;
+    const ptrdiff_t *a_row, *a_tap;
+    const float *b;
+    int n, k, taps;
+    bool accumulate;
+};
+
+/* The first n columns at c, in two vectors if wide. Nothing beyond them is touched. */
+ALWAYS_INLINE void load_columns(vf v[2], const float *c, const bool wide, int n)
+{
+    const int last = wide ? n - VL : n;
+    if (wide)
+        v[0] = vf_load(c);
+    v[wide] = last == VL ? vf_load(c + wide * VL) : vf_load_n(c + wide * VL, last);
+}
+
+ALWAYS_INLINE void store_columns(float *c, const vf v[2], const bool wide, int n)
+{
+    const int last = wide ? n - VL : n;
+    if (wide)
+        vf_store(c, v[0]);
+    if (last == VL)
+        vf_store(c + wide * VL, v[wide]);
+    else
+        vf_store_n(c + wide * VL, v[wide], last);
+}
+
+/* One step of k: acc[i] += a[i] b, for the broadcast a[i] of each row. */
+ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const float *b, const int mr, const bool wide)
+{
+    const vf b0 = vf_load(b), b1 = wide ? vf_load(b + VL) : vf_zero();
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        const vf x = vf_set1(a[i][p]);
+        acc[i][0] = vf_fma(x, b0, acc[i][0]);
+        if (wide)
+            acc[i][1] = vf_fma(x, b1, acc[i][1]);
+    }
+}
+
+/* Rows i0 .. i0 + mr of brgemm. */
+ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, int i0)
+{
+    const ptrdiff_t *c_row = g->c_row + i0, *a_row = g->a_row + i0;
+    vf acc[GEMM_MR][2];
+    UNROLL
+    for (int i = 0; i < mr; i++)
+        acc[i][0] = acc[i][1] = vf_zero();
+    if (g->accumulate) {
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            load_columns(acc[i], g->c + c_row[i], wide, g->n);
+    }
+
+    const float *b = g->b;
+    const ptrdiff_t k = g->k;
+    for (int t = 0; t < g->taps; t++) {
+        const float *a[GEMM_MR];
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            a[i] = g->a + g->a_tap[t] + a_row[i];
+        for (ptrdiff_t p = 0; p < k; p++, b += GEMM_NR)
+            step(acc, a, p, b, mr, wide);
+    }
+
+    UNROLL
+    for (int i = 0; i < mr; i++)
+        store_columns(g->c + c_row[i], acc[i], wide, g->n);
+}
+
+/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats. */
+ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *g, int i0)
+{
+    vf acc[GEMM_MR][2];
+    UNROLL
+    for (int i = 0; i < mr; i++)
+        acc[i][0] = acc[i][1] = vf_zero();
+
+    const float *b = g->b;
+    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR) {
+        const float *a[GEMM_MR];
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            a[i] = g->a + g->a_row[p] + i0 + i;
+        step(acc, a, 0, b, mr, wide);
+    }
+
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        float *c = g->c + (i0 + i) * g->ldc;
+        vf old[2] = {vf_zero(), vf_zero()};
+        load_columns(old, c, wide, g->n);
+        acc[i][0] = vf_add(old[0], acc[i][0]);
+        acc[i][1] = vf_add(old[1], acc[i][1]);
+        store_columns(c, acc[i], wide, g->n);
+    }
+}
+
+#endif
