@@ -14,8 +14,8 @@ struct loader_config {
     uint64_t seed;
 };
 
-/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). Decoded images are kept
- * in memory when all of them fit in cache_bytes. */
+/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). Decoded images
+ * are kept in memory while they fit in cache_bytes, unless the set is raw (dataset_is_raw): neither changes a result. */
 enum simclr_status loader_create(struct loader **loader, const struct dataset *dataset, const uint32_t *items, size_t count,
                                  const struct loader_config *config, const struct engine *engine, size_t cache_bytes,
                                  struct simclr_error *err);
@@ -23,7 +23,8 @@ void loader_free(struct loader *loader);
 
 /* Both views of the batch images at positions [first, first + batch) of epoch's order: out (2 batch, S, S, C), view 0 of all, then
  * view 1 of all. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
- * A broken image is replaced by the next readable one in order, and recorded once. */
+ * A broken image is replaced by the next readable one in the epoch's order, drawn with the broken one's stream (so that the two
+ * copies in a batch differ), and recorded once. The order itself is a permutation drawn from (seed, RNG_SHUFFLE, e, 0). */
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
@@ -33,7 +34,7 @@ enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, 
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */
 
-/* Broken images so far, in order of their index: "path: reason" each. */
-size_t loader_broken(const struct loader *loader, const char *const **messages);
+/* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function. */
+size_t loader_broken(struct loader *loader, const char *const **messages);
 
 #endif

@@ -1,0 +1,186 @@
+#include "data/dataset_format.h"
+
+#include "base/status.h"
+#include "data/decode.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+enum { PATH_BYTES = 4096, FINGERPRINT_SAMPLES = 16 };
+
+uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
+{
+    const uint8_t *p = data;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t hash_u64(uint64_t hash, uint64_t value)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(value >> 8 * i);
+    return hash_bytes(hash, bytes, sizeof bytes);
+}
+
+bool path_join(char *text, size_t size, const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    int written = snprintf(text, size, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+    return written >= 0 && (size_t)written < size;
+}
+
+const char *path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool path_is_folder(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+bool path_is_file(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+static bool ends_with(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && !strcasecmp(path + n - m, suffix);
+}
+
+/* Which format, and where its files lie. */
+static enum simclr_status recognise(const struct dataset_format **format, char *where, size_t size, const char *path,
+                                    struct simclr_error *err)
+{
+    struct stat st;
+    if (!path) {
+        *format = &format_generated;
+        return SIMCLR_OK;
+    }
+    if (stat(path, &st))
+        return fail(err, SIMCLR_ERR_IO, "cannot open %s: %s; name a folder of images, a CIFAR or STL-10 folder, or a .npy file", path,
+                    strerror(errno));
+    int written = snprintf(where, size, "%s", path);
+    if (written < 0 || (size_t)written >= size)
+        return fail(err, SIMCLR_ERR_USAGE, "the path %s is too long; move the data to a shorter one", path);
+    if (S_ISDIR(st.st_mode)) {
+        *format = cifar_recognise(path, where, size) ? &format_cifar : stl10_recognise(path, where, size) ? &format_stl10 : &format_folder;
+        if (*format == &format_folder)
+            snprintf(where, size, "%s", path);
+        return SIMCLR_OK;
+    }
+    *format = ends_with(path, ".npy") ? &format_npy : ends_with(path, ".bin") ? &format_cifar : NULL;
+    if (*format == &format_cifar && ends_with(path, "_X.bin"))
+        return fail(err, SIMCLR_ERR_USAGE, "%s is one file of STL-10; name the folder that holds it", path);
+    return *format ? SIMCLR_OK
+                   : fail(err, SIMCLR_ERR_USAGE, "%s is not a data set: name a folder of images, a CIFAR or STL-10 folder, or a .npy file",
+                          path);
+}
+
+/* Position in the files of image index: a limit takes evenly spread ones. */
+static size_t source_index(const struct dataset *set, size_t index)
+{
+    uint64_t whole = set->total / set->size, rest = set->total % set->size;
+    return (size_t)(index * whole + index * rest / set->size);
+}
+
+/* Records have no names of their own, so a few of them stand for the content. */
+static enum simclr_status fingerprint(struct dataset *set, struct simclr_error *err)
+{
+    set->hash = hash_bytes(set->hash ? set->hash : HASH_START, set->kind, strlen(set->kind));
+    set->hash = hash_u64(hash_u64(set->hash, set->total), set->size);
+    size_t samples = set->format->item_name ? 0 : set->total < FINGERPRINT_SAMPLES ? set->total : FINGERPRINT_SAMPLES;
+    for (size_t i = 0; i < samples; i++) {
+        struct image image;
+        enum simclr_status status = set->format->read(set, set->total / samples * i, &image, err);
+        if (status != SIMCLR_OK)
+            return status;
+        set->hash = hash_u64(hash_u64(hash_u64(set->hash, (uint64_t)image.h), (uint64_t)image.w), (uint64_t)image.c);
+        set->hash = hash_bytes(set->hash, image.pixels, (size_t)image.h * (size_t)image.w * (size_t)image.c);
+        image_release(&image);
+    }
+    return SIMCLR_OK;
+}
+
+enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
+                                const struct dataset_options *options, struct simclr_error *err)
+{
+    *dataset = NULL;
+    if (options->channels != 1 && options->channels != 3)
+        return fail(err, SIMCLR_ERR_USAGE, "images have 1 or 3 channels, not %d", options->channels);
+    const struct dataset_format *format = NULL;
+    char where[PATH_BYTES];
+    enum simclr_status status = recognise(&format, where, sizeof where, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    struct dataset *set = calloc(1, sizeof *set);
+    if (!set)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path ? path : "the generated set");
+    set->format = format;
+    set->channels = options->channels;
+    status = format->open(set, where, split, err);
+    set->size = options->limit && options->limit < set->total ? options->limit : set->total;
+    if (status == SIMCLR_OK && set->total)
+        status = fingerprint(set, err);
+    if (status != SIMCLR_OK || set->total == 0) {
+        dataset_close(set);
+        return status;
+    }
+    *dataset = set;
+    return SIMCLR_OK;
+}
+
+void dataset_close(struct dataset *set)
+{
+    if (!set)
+        return;
+    if (set->format->close)
+        set->format->close(set);
+    free(set->state);
+    free(set->labels);
+    free(set);
+}
+
+size_t dataset_size(const struct dataset *set) { return set->size; }
+int dataset_classes(const struct dataset *set) { return set->classes; }
+const char *dataset_kind(const struct dataset *set) { return set->kind; }
+bool dataset_is_raw(const struct dataset *set) { return set->raw; }
+uint64_t dataset_fingerprint(const struct dataset *set) { return set->hash; }
+
+int dataset_label(const struct dataset *set, size_t index)
+{
+    return set->labels && index < set->size ? set->labels[source_index(set, index)] : -1;
+}
+
+const char *dataset_item_name(const struct dataset *set, size_t index, char *text, size_t size)
+{
+    if (set->format->item_name && index < set->size)
+        snprintf(text, size, "%s", set->format->item_name(set, source_index(set, index)));
+    else
+        snprintf(text, size, "#%zu", index < set->size ? source_index(set, index) : index);
+    return text;
+}
+
+enum simclr_status dataset_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)
+{
+    *image = (struct image){0};
+    if (index >= set->size)
+        return fail(err, SIMCLR_ERR_USAGE, "there is no image %zu in a set of %zu", index, set->size);
+    enum simclr_status status = set->format->read(set, source_index(set, index), image, err);
+    if (status == SIMCLR_OK)
+        status = image_set_channels(image, set->channels, err);
+    if (status != SIMCLR_OK)
+        image_release(image);
+    return status;
+}

@@ -1,0 +1,366 @@
+#include "data/loader.h"
+
+#include "base/arena.h"
+#include "base/par.h"
+#include "base/rng.h"
+#include "base/status.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is known of an item. FILLING: one thread is storing its pixels; others decode for themselves. */
+enum item_state { ITEM_UNKNOWN, ITEM_BROKEN, ITEM_FILLING, ITEM_CACHED };
+
+struct broken {
+    struct broken *next;
+    uint32_t index; /* in the data set */
+    char message[]; /* "path: reason" */
+};
+
+struct scratch {
+    void *memory;
+    size_t size;
+};
+
+struct loader {
+    const struct dataset *dataset;
+    struct loader_config config;
+    const struct engine *engine;
+    uint32_t *items;             /* (count), indices into the data set */
+    uint32_t *order;             /* (count), positions in items: the permutation of order_epoch */
+    size_t count;
+    uint32_t order_epoch;
+    bool order_known;
+    _Atomic unsigned char *state; /* (count), enum item_state */
+    struct image *cache;         /* (count) or NULL */
+    atomic_size_t cache_left;    /* bytes */
+    struct scratch *scratch;     /* (threads) */
+    _Atomic(struct broken *) broken;
+    const char **messages;       /* what loader_broken handed out */
+};
+
+enum simclr_status loader_create(struct loader **result, const struct dataset *dataset, const uint32_t *items, size_t count,
+                                 const struct loader_config *config, const struct engine *engine, size_t cache_bytes,
+                                 struct simclr_error *err)
+{
+    *result = NULL;
+    if (count == 0 || count > UINT32_MAX)
+        return fail(err, SIMCLR_ERR_USAGE, "%zu images cannot be loaded; a set has 1 to %u", count, UINT32_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (items[i] >= dataset_size(dataset))
+            return fail(err, SIMCLR_ERR_USAGE, "there is no image %u in a set of %zu", (unsigned)items[i], dataset_size(dataset));
+    struct loader *l = calloc(1, sizeof *l);
+    bool caching = cache_bytes > 0 && !dataset_is_raw(dataset);
+    if (l) {
+        l->items = malloc(count * sizeof *l->items);
+        l->order = malloc(count * sizeof *l->order);
+        l->state = calloc(count, sizeof *l->state);
+        l->cache = caching ? calloc(count, sizeof *l->cache) : NULL;
+        l->scratch = calloc((size_t)engine->threads, sizeof *l->scratch);
+    }
+    if (!l || !l->items || !l->order || !l->state || (caching && !l->cache) || !l->scratch) {
+        loader_free(l);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to load %zu images; use --limit", count);
+    }
+    memcpy(l->items, items, count * sizeof *items);
+    l->dataset = dataset;
+    l->config = *config;
+    l->engine = engine;
+    l->count = count;
+    atomic_init(&l->cache_left, caching ? cache_bytes : 0);
+    *result = l;
+    return SIMCLR_OK;
+}
+
+void loader_free(struct loader *l)
+{
+    if (!l)
+        return;
+    for (size_t i = 0; l->cache && i < l->count; i++)
+        image_release(&l->cache[i]);
+    for (int i = 0; l->scratch && i < l->engine->threads; i++)
+        free(l->scratch[i].memory);
+    for (struct broken *b = l->broken, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    free(l->items);
+    free(l->order);
+    free((void *)l->state);
+    free(l->cache);
+    free(l->scratch);
+    free(l->messages);
+    free(l);
+}
+
+static bool claim(_Atomic unsigned char *state, enum item_state from, enum item_state to)
+{
+    unsigned char expected = (unsigned char)from;
+    return atomic_compare_exchange_strong(state, &expected, (unsigned char)to);
+}
+
+/* Records a broken item; the thread that changes its state is the only one to do so. */
+static enum simclr_status record_broken(struct loader *l, size_t position, const char *reason, struct simclr_error *err)
+{
+    char name[512];
+    const char *text = reason;
+    dataset_item_name(l->dataset, l->items[position], name, sizeof name);
+    size_t named = strlen(name), length = strlen(text);
+    bool prefix = strncmp(text, name, named) != 0; /* a folder's errors already begin with the path */
+    struct broken *b = malloc(sizeof *b + named + 2 + length + 1);
+    if (!b)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to note a broken image (%s)", reason);
+    b->index = l->items[position];
+    b->message[0] = 0;
+    if (prefix) {
+        memcpy(b->message, name, named);
+        memcpy(b->message + named, ": ", 3);
+    }
+    strcat(b->message, text);
+    if (!claim(&l->state[position], ITEM_UNKNOWN, ITEM_BROKEN)) {
+        free(b);
+        return SIMCLR_OK;
+    }
+    b->next = atomic_load(&l->broken);
+    while (!atomic_compare_exchange_weak(&l->broken, &b->next, b))
+        ;
+    return SIMCLR_OK;
+}
+
+static size_t image_bytes(const struct image *image)
+{
+    return (size_t)image->h * (size_t)image->w * (size_t)image->c;
+}
+
+/* Takes bytes from what is left of the cache's budget. */
+static bool reserve(struct loader *l, size_t bytes)
+{
+    size_t left = atomic_load(&l->cache_left);
+    do {
+        if (bytes > left)
+            return false;
+    } while (!atomic_compare_exchange_weak(&l->cache_left, &left, left - bytes));
+    return true;
+}
+
+/* Keeps image in the cache if there is room; it then belongs to the cache and *image borrows it. */
+static void keep(struct loader *l, size_t position, struct image *image)
+{
+    size_t bytes = image_bytes(image);
+    if (!l->cache || atomic_load(&l->cache_left) < bytes || !claim(&l->state[position], ITEM_UNKNOWN, ITEM_FILLING))
+        return;
+    if (!reserve(l, bytes)) {
+        atomic_store(&l->state[position], ITEM_UNKNOWN);
+        return;
+    }
+    l->cache[position] = *image;
+    image->owned = 0;
+    atomic_store(&l->state[position], ITEM_CACHED);
+}
+
+/* The item at a position of items. *readable false with SIMCLR_OK: it is broken, and recorded. */
+static enum simclr_status fetch(struct loader *l, size_t position, struct image *image, bool *readable, struct simclr_error *err)
+{
+    struct simclr_error reason;
+    unsigned char state = atomic_load(&l->state[position]);
+    *readable = state != ITEM_BROKEN;
+    if (state == ITEM_CACHED) {
+        *image = l->cache[position];
+        image->owned = 0;
+    }
+    if (state == ITEM_CACHED || state == ITEM_BROKEN)
+        return SIMCLR_OK;
+    enum simclr_status status = dataset_read(l->dataset, l->items[position], image, &reason);
+    if (status == SIMCLR_OK) {
+        keep(l, position, image);
+        return SIMCLR_OK;
+    }
+    if (status == SIMCLR_ERR_MEMORY) /* of this machine, not of the file: skipping it would make results depend on free memory */
+        return fail(err, status, "%s", reason.text);
+    *readable = false;
+    return record_broken(l, position, reason.text, err);
+}
+
+/* Scratch of one thread, grown to the largest source it has met. NULL: no memory. */
+static void *thread_scratch(struct loader *l, int thread, const struct image *image)
+{
+    struct scratch *scratch = &l->scratch[thread];
+    size_t need = augment_scratch(image->h, image->w, image->c, l->config.image_size);
+    if (need > scratch->size || !scratch->memory) {
+        free(scratch->memory);
+        scratch->memory = alloc_aligned(need ? need : 1, 1);
+        scratch->size = scratch->memory ? need : 0;
+    }
+    return scratch->memory;
+}
+
+/* One call's work, shared by its chunks; status and error are written by the chunk that fails first. */
+struct job {
+    struct loader *loader;
+    float *out;
+    int *labels;
+    uint32_t epoch;
+    size_t first;
+    int batch;
+    atomic_int failed;
+    enum simclr_status status;
+    struct simclr_error error;
+};
+
+static void job_fail(struct job *job, enum simclr_status status, const struct simclr_error *error)
+{
+    int expected = 0;
+    if (atomic_compare_exchange_strong(&job->failed, &expected, 1)) {
+        job->status = status;
+        job->error = *error;
+    }
+}
+
+static enum simclr_status job_end(struct job *job, struct simclr_error *err)
+{
+    return job->failed ? fail(err, job->status, "%s", job->error.text) : SIMCLR_OK;
+}
+
+/* The readable image at place, or at the next place of the epoch's order that has one: which depends on files alone. */
+static enum simclr_status fetch_next(struct loader *l, size_t place, struct image *image, struct simclr_error *err)
+{
+    bool readable = false;
+    for (size_t tried = 0; tried < l->count; tried++) {
+        size_t at = place + tried < l->count ? place + tried : place + tried - l->count;
+        enum simclr_status status = fetch(l, l->order[at], image, &readable, err);
+        if (status != SIMCLR_OK || readable)
+            return status;
+    }
+    struct broken *last = atomic_load(&l->broken);
+    return fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", l->count, last ? last->message : "");
+}
+
+static void augment_both_views(struct job *job, size_t slot, const struct image *image, uint64_t stream, void *scratch)
+{
+    struct loader *l = job->loader;
+    const struct loader_config *c = &l->config;
+    for (uint64_t view = 0; view < 2; view++) {
+        struct augment_params params;
+        struct rng rng = rng_stream(c->seed, RNG_AUGMENT, job->epoch, 2 * stream + view);
+        augment_draw(&params, &c->augment, image->h, image->w, &rng);
+        float *out = job->out + ((size_t)view * (size_t)job->batch + slot) * loader_image_floats(l);
+        augment_apply(l->engine->kernels, out, image, &params, &c->augment, c->image_size, scratch);
+    }
+}
+
+static void batch_slot(void *ctx, size_t slot, int thread)
+{
+    struct job *job = ctx;
+    struct loader *l = job->loader;
+    struct image image;
+    struct simclr_error error;
+    if (atomic_load(&job->failed))
+        return;
+    size_t place = job->first + slot;
+    enum simclr_status status = fetch_next(l, place, &image, &error);
+    if (status != SIMCLR_OK) {
+        job_fail(job, status, &error);
+        return;
+    }
+    void *scratch = thread_scratch(l, thread, &image);
+    if (scratch)
+        augment_both_views(job, slot, &image, l->items[l->order[place]], scratch);
+    else
+        job_fail(job, fail(&error, SIMCLR_ERR_MEMORY, "not enough memory to augment %d x %d pixels", image.w, image.h), &error);
+    image_release(&image);
+}
+
+enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, size_t first, int batch, struct simclr_error *err)
+{
+    if (batch < 1 || first > l->count || (size_t)batch > l->count - first)
+        return fail(err, SIMCLR_ERR_USAGE, "a batch of %d images from %zu on does not fit a set of %zu; use a smaller --batch-size", batch,
+                    first, l->count);
+    if (!l->order_known || l->order_epoch != epoch) {
+        struct rng rng = rng_stream(l->config.seed, RNG_SHUFFLE, epoch, 0);
+        rng_permutation(&rng, l->order, (uint32_t)l->count);
+        l->order_epoch = epoch;
+        l->order_known = true;
+    }
+    struct job job = {.loader = l, .out = out, .epoch = epoch, .first = first, .batch = batch};
+    par_for(l->engine->threads, (size_t)batch, batch_slot, &job);
+    return job_end(&job, err);
+}
+
+static void clean_slot(void *ctx, size_t slot, int thread)
+{
+    struct job *job = ctx;
+    struct loader *l = job->loader;
+    struct image image;
+    struct simclr_error error;
+    bool readable;
+    if (atomic_load(&job->failed))
+        return;
+    size_t position = job->first + slot, floats = loader_image_floats(l);
+    enum simclr_status status = fetch(l, position, &image, &readable, &error);
+    if (status != SIMCLR_OK) {
+        job_fail(job, status, &error);
+        return;
+    }
+    if (job->labels)
+        job->labels[slot] = readable ? dataset_label(l->dataset, l->items[position]) : -1;
+    if (!readable) {
+        memset(job->out + slot * floats, 0, floats * sizeof *job->out);
+        return;
+    }
+    void *scratch = thread_scratch(l, thread, &image);
+    if (scratch)
+        augment_clean(l->engine->kernels, job->out + slot * floats, &image, l->config.image_size, scratch);
+    else
+        job_fail(job, fail(&error, SIMCLR_ERR_MEMORY, "not enough memory to resize %d x %d pixels", image.w, image.h), &error);
+    image_release(&image);
+}
+
+enum simclr_status loader_clean(struct loader *l, float *out, int *labels, size_t first, int count, struct simclr_error *err)
+{
+    if (count < 0 || first > l->count || (size_t)count > l->count - first)
+        return fail(err, SIMCLR_ERR_USAGE, "%d images from %zu on are not in a set of %zu", count, first, l->count);
+    struct job job = {.loader = l, .out = out, .labels = labels, .first = first, .batch = count};
+    par_for(l->engine->threads, (size_t)count, clean_slot, &job);
+    return job_end(&job, err);
+}
+
+size_t loader_size(const struct loader *l)
+{
+    return l->count;
+}
+
+size_t loader_image_floats(const struct loader *l)
+{
+    return (size_t)l->config.image_size * (size_t)l->config.image_size * (size_t)l->config.channels;
+}
+
+static int by_index(const void *a, const void *b)
+{
+    uint32_t x = (*(struct broken *const *)a)->index, y = (*(struct broken *const *)b)->index;
+    return (x > y) - (x < y);
+}
+
+size_t loader_broken(struct loader *l, const char *const **messages)
+{
+    size_t count = 0;
+    for (struct broken *b = atomic_load(&l->broken); b; b = b->next)
+        count++;
+    struct broken **sorted = malloc((count + 1) * sizeof *sorted);
+    const char **texts = malloc((count + 1) * sizeof *texts);
+    size_t n = 0;
+    for (struct broken *b = atomic_load(&l->broken); b && sorted; b = b->next)
+        sorted[n++] = b;
+    if (sorted)
+        qsort(sorted, n, sizeof *sorted, by_index);
+    for (size_t i = 0; i < n && texts; i++)
+        texts[i] = sorted[i]->message;
+    bool ok = sorted && texts;
+    free(sorted);
+    free(l->messages);
+    l->messages = ok ? texts : NULL;
+    if (!ok)
+        free(texts);
+    *messages = l->messages;
+    return ok ? count : 0;
+}

@@ -1,0 +1,211 @@
+/* NumPy's .npy, versions 1 to 3 (NEP 1): images (N, H, W, C) or (N, H, W) of bytes; labels (N) of integers beside them. */
+#include "data/dataset_format.h"
+
+#include "base/status.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DIMS = 4, HEADER_BYTES = 1 << 16, MAX_SIDE = 1 << 16, PATH_BYTES = 4096, MAX_CLASSES = 1 << 20 };
+
+struct header {
+    char dtype[16]; /* "|u1", "<i8" */
+    bool fortran;
+    int ndim;       /* of the array; dims holds the first MAX_DIMS */
+    size_t dims[MAX_DIMS];
+    size_t start;   /* bytes before the data */
+};
+
+static const char *value_of(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    at = at ? strchr(at + strlen(key), ':') : NULL;
+    return at ? at + 1 + strspn(at + 1, " ") : NULL;
+}
+
+/* The header is a Python dict: {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 32, 32, 3), } */
+static bool parse_dict(struct header *header, const char *text)
+{
+    const char *descr = value_of(text, "'descr'"), *order = value_of(text, "'fortran_order'"), *shape = value_of(text, "'shape'");
+    if (!descr || !order || !shape || *shape != '(')
+        return false;
+    if (*descr == '\'')
+        snprintf(header->dtype, sizeof header->dtype, "%.*s", (int)strcspn(descr + 1, "'"), descr + 1);
+    else
+        snprintf(header->dtype, sizeof header->dtype, "a structure");
+    header->fortran = !strncmp(order, "True", 4);
+    for (const char *p = shape + 1;;) {
+        p += strspn(p, " ,");
+        if (*p == ')')
+            return true;
+        char *end;
+        unsigned long long dim = strtoull(p, &end, 10);
+        if (*p < '0' || *p > '9' || dim > SIZE_MAX / 2)
+            return false;
+        if (header->ndim < MAX_DIMS)
+            header->dims[header->ndim] = (size_t)dim;
+        header->ndim++;
+        p = end;
+    }
+}
+
+static enum simclr_status read_header(struct header *header, const struct record_file *file, size_t size, struct simclr_error *err)
+{
+    *header = (struct header){.ndim = 0};
+    uint8_t start[12] = {0};
+    enum simclr_status status = records_pread(file, start, size < 12 ? size : 12, 0, err);
+    if (status != SIMCLR_OK)
+        return status;
+    bool long_form = start[6] > 1;
+    size_t length = (size_t)start[8] | (size_t)start[9] << 8;
+    if (long_form)
+        length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
+    header->start = (long_form ? 12 : 10) + length;
+    if (memcmp(start, "\x93NUMPY", 6) || start[6] < 1 || start[6] > 3 || length > HEADER_BYTES || header->start > size)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is not a .npy file, or is cut short; write it with numpy.save", file->path);
+    char *text = calloc(1, length + 1);
+    if (!text)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", file->path);
+    status = records_pread(file, text, length, header->start - length, err);
+    if (status == SIMCLR_OK && !parse_dict(header, text))
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header that cannot be read; write it with numpy.save", file->path);
+    free(text);
+    return status;
+}
+
+/* The array's bytes, or false when they overflow. */
+static bool array_bytes(size_t *bytes, const struct header *header, size_t item)
+{
+    *bytes = item;
+    for (int i = 0; i < header->ndim && i < MAX_DIMS; i++)
+        if (__builtin_mul_overflow(*bytes, header->dims[i], bytes))
+            return false;
+    return true;
+}
+
+static enum simclr_status check_images(const struct header *header, size_t size, const char *path, struct simclr_error *err)
+{
+    const size_t *d = header->dims;
+    if (strcmp(header->dtype, "|u1") && strcmp(header->dtype, "<u1") && strcmp(header->dtype, ">u1"))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s holds items of type %s, not bytes (|u1); save it with .astype(numpy.uint8)", path,
+                    header->dtype);
+    if (header->fortran)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is in Fortran order; save it with numpy.ascontiguousarray", path);
+    if (header->ndim != 3 && header->ndim != 4)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has %d dimensions; images are (N, H, W, C) or (N, H, W)", path, header->ndim);
+    if (header->ndim == 4 && d[3] != 1 && d[3] != 3 && d[3] != 4)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has shape (%zu, %zu, %zu, %zu); the last of (N, H, W, C) is 1, 3 or 4: use "
+                    "numpy.transpose", path, d[0], d[1], d[2], d[3]);
+    if (d[0] == 0)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has no image", path);
+    if (d[1] == 0 || d[2] == 0 || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has images of %zu x %zu; sides are 1 to %d", path, d[1], d[2], MAX_SIDE);
+    size_t bytes;
+    if (!array_bytes(&bytes, header, 1) || bytes > size - header->start)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is cut short: it has %zu bytes, fewer than its header promises; write it again", path, size);
+    return SIMCLR_OK;
+}
+
+/* One little-endian integer of `item` bytes. */
+static long long label_value(const uint8_t *p, size_t item, bool is_signed)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < item; i++)
+        value |= (uint64_t)p[i] << 8 * i;
+    if (is_signed && item < 8 && value >> (8 * item - 1))
+        value |= ~UINT64_C(0) << 8 * item;
+    return value > LLONG_MAX ? -1 - (long long)~value : (long long)value;
+}
+
+static enum simclr_status take_labels(struct dataset *set, const struct record_file *file, const struct header *header, size_t size,
+                                      struct simclr_error *err)
+{
+    size_t item = header->dtype[1] ? strtoul(header->dtype + 2, NULL, 10) : 0, bytes;
+    bool is_signed = header->dtype[1] == 'i', integer = is_signed || header->dtype[1] == 'u';
+    if (!integer || (item != 1 && item != 2 && item != 4 && item != 8) || (header->dtype[0] == '>' && item > 1))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s holds items of type %s; labels are little-endian integers: save them with "
+                    ".astype(numpy.int32)", file->path, header->dtype);
+    if (header->ndim != 1 || header->dims[0] != set->total)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is not a list of %zu labels, one an image; write it again", file->path, set->total);
+    if (!array_bytes(&bytes, header, item) || bytes > size - header->start)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is cut short; write it again", file->path);
+    uint8_t *data = malloc(bytes);
+    set->labels = malloc(set->total * sizeof *set->labels);
+    enum simclr_status status = data && set->labels ? records_pread(file, data, bytes, header->start, err)
+                                                    : fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %zu labels", set->total);
+    for (size_t i = 0; i < set->total && status == SIMCLR_OK; i++) {
+        long long label = label_value(data + i * item, item, is_signed);
+        if (label >= MAX_CLASSES)
+            status = fail(err, SIMCLR_ERR_FORMAT, "%s: label %lld of image %zu is over %d; number classes from 0", file->path, label, i,
+                          MAX_CLASSES - 1);
+        set->labels[i] = label < 0 ? -1 : (int32_t)label;
+        if (status == SIMCLR_OK && set->labels[i] >= set->classes)
+            set->classes = set->labels[i] + 1;
+    }
+    free(data);
+    return status;
+}
+
+/* NAME.labels.npy beside NAME.npy, if it is there. */
+static enum simclr_status read_labels(struct dataset *set, const char *images, struct simclr_error *err)
+{
+    char path[PATH_BYTES];
+    size_t stem = strlen(images);
+    if (stem > 4 && !strcmp(images + stem - 4, ".npy"))
+        stem -= 4;
+    int n = snprintf(path, sizeof path, "%.*s.labels.npy", (int)stem, images);
+    if (n < 0 || (size_t)n >= sizeof path || !path_is_file(path))
+        return SIMCLR_OK;
+    struct records labels = {.file_count = 0};
+    struct header header;
+    size_t size = 0;
+    enum simclr_status status = records_add(&labels, path, &size, err);
+    if (status == SIMCLR_OK)
+        status = read_header(&header, &labels.files[0], size, err);
+    if (status == SIMCLR_OK)
+        status = take_labels(set, &labels.files[0], &header, size, err);
+    records_close(&labels);
+    return status;
+}
+
+static enum simclr_status npy_open(struct dataset *set, const char *path, enum dataset_split split, struct simclr_error *err)
+{
+    set->kind = ".npy of images";
+    set->raw = true;
+    if (split == SPLIT_TEST)
+        return SIMCLR_OK;
+    struct records *records = calloc(1, sizeof *records);
+    if (!records)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
+    set->state = records;
+    struct header header;
+    size_t size = 0;
+    enum simclr_status status = records_add(records, path, &size, err);
+    if (status == SIMCLR_OK)
+        status = read_header(&header, &records->files[0], size, err);
+    if (status == SIMCLR_OK)
+        status = check_images(&header, size, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    records->h = (int)header.dims[1];
+    records->w = (int)header.dims[2];
+    records->c = header.ndim == 4 ? (int)header.dims[3] : 1;
+    records->files[0].start = header.start;
+    set->total = records->files[0].count = header.dims[0];
+    return read_labels(set, path, err);
+}
+
+static enum simclr_status npy_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)
+{
+    return records_read(set->state, index, image, err);
+}
+
+static void npy_close(struct dataset *set)
+{
+    if (set->state)
+        records_close(set->state);
+}
+
+const struct dataset_format format_npy = {.open = npy_open, .read = npy_read, .close = npy_close};
