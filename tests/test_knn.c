@@ -80,7 +80,7 @@ Test(knn, matches_brute_force_on_every_isa_and_thread_count)
         struct rng rng = rng_stream(c, RNG_TEST, 7, 0);
         /* few distinct rows, so that similarities tie, and labels that are missing at times */
         for (int i = 0; i < b * d; i++)
-            bank_unit[i] = d < 8 ? (float)rng_below(&rng, 3) - 0.5f : rng_uniform(&rng, -1.0f, 1.0f);
+            bank_unit[i] = d < 8 ? (float)rng_below(&rng, 2) - 0.5f : rng_uniform(&rng, -1.0f, 1.0f);
         for (int i = 0; i < q * d; i++)
             query_unit[i] = rng_uniform(&rng, -1.0f, 1.0f);
         for (int i = 0; i < b; i++)
@@ -129,6 +129,9 @@ Test(knn, ties_go_to_the_lower_index_and_class)
     cr_expect(answers(same, labels, 5, 2.0f, 0.0f, 5, 1, 0.1), "the first labelled of the equals decides");
     cr_expect(answers(same, labels, 5, 2.0f, 0.0f, 2, 2, 0.1), "of equal votes the lower class wins");
     cr_expect(answers(same, labels, 5, 2.0f, 0.0f, 2, 100, 0.1), "k is cut to the bank");
+    static const float better[] = {1, 1, 1, 1, 1, 1, 1, 0.9f};
+    static const int later[] = {1, 1, 2, 2};
+    cr_expect(answers(better, later, 4, 1.0f, 0.0f, 1, 3, 10.0), "a newcomer drives out the last of the equals");
 }
 
 Test(knn, votes_are_weighted_by_similarity)
