@@ -1,6 +1,7 @@
 /* simclr isa: this CPU, the kernels chosen for it and why, and which kernel each instruction set has. */
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/slots.h"
 
 #include "simd/dispatch.h"
 
@@ -8,36 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef void slot_fn(void);
-
-#define SLOT(name) {#name, offsetof(struct kernels, name)}
-
-static const struct slot {
-    const char *name;
-    size_t offset;
-} slots[] = {
-    SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
-    SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
-    SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
-    SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
-    SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_row_sums), SLOT(ntxent_gradient_tile), SLOT(count_greater),
-    SLOT(dot),
-    SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
-    SLOT(u8_to_planar), SLOT(planar_to_nhwc), SLOT(resize_rows), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
-    SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
-};
-
-enum { SLOTS = sizeof slots / sizeof slots[0] };
-_Static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + SLOTS * sizeof(slot_fn *),
-               "a slot of struct kernels is missing from this list");
-
-static slot_fn *slot_of(const struct kernels *kernels, const struct slot *slot)
-{
-    slot_fn *fn;
-    memcpy(&fn, (const char *)kernels + slot->offset, sizeof fn);
-    return fn;
-}
 
 static const char *cell(const struct isa_entry *entries, size_t isa, const struct slot *slot)
 {
@@ -59,7 +30,9 @@ static void print_matrix(const struct isa_entry *entries, size_t count)
         printf(" %-9s", tile);
     }
     printf("\n");
-    for (int s = 0; s < SLOTS; s++) {
+    size_t slot_count;
+    const struct slot *slots = kernel_slots(&slot_count);
+    for (size_t s = 0; s < slot_count; s++) {
         printf("%-24s", slots[s].name);
         for (size_t i = 0; i < count; i++)
             printf("%-10s", cell(entries, i, &slots[s]));

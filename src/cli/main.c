@@ -11,7 +11,7 @@ static const struct command {
 } commands[] = {
     {"train", "train an encoder on images without labels", cmd_train},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
-    {"selftest", "run every kernel and two training steps against known hashes", cmd_selftest},
+    {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -1,0 +1,400 @@
+/* The selftest's kernels: odd sizes around every vector width, so that tails are hashed as well. Steps: selftest_steps.c. */
+#include "cli/selftest_cases.h"
+
+#include <string.h>
+
+#define take(count) selftest_floats(t, (size_t)(count))
+#define random_floats(count) selftest_random(t, (size_t)(count))
+#define unit_floats(count) selftest_unit(t, (size_t)(count))
+#define absorb(p, count) selftest_absorb_floats(t, p, (size_t)(count))
+
+/* ---- GEMM. Panels are as wide as the ISA likes; what is hashed is C. ---- */
+
+struct gemm_shape {
+    int m, n, k, taps;
+};
+
+static const struct gemm_shape gemm_shapes[] = {{1, 1, 1, 1}, {7, 5, 3, 2}, {33, 40, 17, 9}, {14, 64, 32, 1}, {6, 97, 130, 1}};
+
+enum { GEMM_SHAPES = sizeof gemm_shapes / sizeof gemm_shapes[0] };
+
+static ptrdiff_t *row_offsets(struct selftest *t, int rows, int step, ptrdiff_t stride)
+{
+    ptrdiff_t *offsets = selftest_block(t, (size_t)rows * sizeof *offsets);
+    for (int i = 0; i < rows; i++)
+        offsets[i] = (ptrdiff_t)(i * step % rows) * stride;
+    return offsets;
+}
+
+/* b (taps, k, n), or transposed (taps, n, k). Rows of A and C lie in a shuffled order: 31 shares no factor with any m. */
+static void gemm(struct selftest *t, const struct gemm_shape *s, bool transposed, bool accumulate)
+{
+    const struct kernels *k = t->k;
+    ptrdiff_t lda = s->k + 2, ldc = s->n + 3, tap_stride = s->m * lda;
+    float *c = random_floats(s->m * ldc), *a = random_floats(s->taps * tap_stride), *b = random_floats(s->taps * s->k * s->n);
+    float *panel = take(s->taps * s->k * k->nr);
+    ptrdiff_t *a_row = row_offsets(t, s->m, 31, lda), *c_row = row_offsets(t, s->m, 31, ldc), *a_tap = row_offsets(t, s->taps, 1, tap_stride);
+    for (int j = 0; j < s->n; j += k->nr) {
+        int columns = s->n - j < k->nr ? s->n - j : k->nr;
+        for (int tap = 0; tap < s->taps; tap++) {
+            const float *from = b + (ptrdiff_t)tap * s->k * s->n;
+            float *to = panel + (ptrdiff_t)tap * s->k * k->nr;
+            if (transposed)
+                k->pack_bt(to, from + (ptrdiff_t)j * s->k, s->k, s->k, columns);
+            else
+                k->pack_b(to, from + j, s->n, s->k, columns);
+        }
+        for (int i = 0; i < s->m; i++)
+            c_row[i] += j ? k->nr : 0;
+        k->brgemm(c, c_row, a, a_row, a_tap, panel, s->m, columns, s->k, s->taps, accumulate);
+    }
+    absorb(c, s->m * ldc);
+}
+
+static void brgemm(struct selftest *t)
+{
+    for (int i = 0; i < GEMM_SHAPES; i++) {
+        gemm(t, &gemm_shapes[i], false, false);
+        gemm(t, &gemm_shapes[i], false, true);
+    }
+}
+
+static void brgemm_tn(struct selftest *t)
+{
+    for (int i = 0; i < GEMM_SHAPES; i++) {
+        const struct gemm_shape *s = &gemm_shapes[i];
+        int nr = t->k->nr, m = s->k, n = s->n, pixels = s->m * s->taps;
+        float *c = random_floats(m * n), *a = random_floats(pixels * (m + 1)), *b = random_floats(pixels * n), *panel = take(pixels * nr);
+        ptrdiff_t *a_row = row_offsets(t, pixels, 1, m + 1);
+        for (int j = 0; j < n; j += nr) {
+            int columns = n - j < nr ? n - j : nr;
+            t->k->pack_b(panel, b + j, n, pixels, columns);
+            t->k->brgemm_tn(c + j, n, a, a_row, panel, m, columns, pixels);
+        }
+        absorb(c, m * n);
+    }
+}
+
+/* A panel's width is the ISA's, so its columns are hashed one source column at a time, and its padding must be zero. */
+static void pack(struct selftest *t, bool transposed)
+{
+    enum { K = 19, N = 37 };
+    int nr = t->k->nr;
+    float *b = random_floats(K * N), *panel = take(K * nr), column[K];
+    for (int j = 0; j < N; j++) {
+        int columns = N - j < nr ? N - j : nr;
+        if (transposed)
+            t->k->pack_bt(panel, b + j * K, K, K, columns);
+        else
+            t->k->pack_b(panel, b + j, N, K, columns);
+        for (int p = 0; p < K; p++) {
+            column[p] = panel[p * nr];
+            for (int x = columns; x < nr; x++)
+                if (panel[p * nr + x] != 0)
+                    column[p] = -1e30f;
+        }
+        absorb(column, K);
+    }
+}
+
+static void pack_b(struct selftest *t)
+{
+    pack(t, false);
+}
+
+static void pack_bt(struct selftest *t)
+{
+    pack(t, true);
+    for (int i = 0; i < GEMM_SHAPES; i++)
+        gemm(t, &gemm_shapes[i], true, false);
+}
+
+/* ---- Rows of channels ---- */
+
+static const int channels[] = {1, 16, 37, 64};
+
+enum { WIDTHS = sizeof channels / sizeof channels[0], ROWS = 23 };
+
+static void norm_stats(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int c = channels[i];
+        float *x = random_floats(ROWS * c), *mean = take(c), *m2 = take(c);
+        t->k->norm_stats(mean, m2, x, ROWS, c);
+        absorb(mean, c);
+        absorb(m2, c);
+    }
+}
+
+static void norm_apply(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++)
+        for (int variant = 0; variant < 4; variant++) {
+            int c = channels[i];
+            float *x = random_floats(ROWS * c), *residual = random_floats(ROWS * c), *mean = random_floats(c), *scale = random_floats(c);
+            float *shift = random_floats(c), *y = take(ROWS * c);
+            t->k->norm_apply(y, x, variant & 1 ? residual : NULL, mean, scale, shift, variant & 2, ROWS, c);
+            absorb(y, ROWS * c);
+        }
+}
+
+static void norm_backward_sums(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++)
+        for (int relu = 0; relu < 2; relu++) {
+            int c = channels[i];
+            float *dy = random_floats(ROWS * c), *out = random_floats(ROWS * c), *x = random_floats(ROWS * c), *mean = random_floats(c);
+            float *invstd = unit_floats(c), *sum_g = take(c), *sum_gx = take(c);
+            t->k->norm_backward_sums(sum_g, sum_gx, dy, relu ? out : NULL, x, mean, invstd, ROWS, c);
+            absorb(sum_g, c);
+            absorb(sum_gx, c);
+        }
+}
+
+static void norm_backward_apply(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++)
+        for (int variant = 0; variant < 6; variant++) { /* relu x (no residual, overwritten, accumulated) */
+            int c = channels[i], n = ROWS * c, residual = variant / 2;
+            float *dy = random_floats(n), *out = random_floats(n), *x = random_floats(n), *mean = random_floats(c), *invstd = unit_floats(c);
+            float *scale = random_floats(c), *a = random_floats(c), *b = random_floats(c), *dres = random_floats(n), *dx = take(n);
+            t->k->norm_backward_apply(dx, residual ? dres : NULL, residual == 2, dy, variant & 1 ? out : NULL, x, mean, invstd, scale, a, b,
+                                      ROWS, c);
+            absorb(dx, n);
+            absorb(dres, n);
+        }
+}
+
+static void bias_act(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++)
+        for (int variant = 0; variant < 4; variant++) {
+            int c = channels[i];
+            float *x = random_floats(ROWS * c), *bias = random_floats(c), *y = take(ROWS * c);
+            t->k->bias_act(y, x, variant & 1 ? bias : NULL, variant & 2, ROWS, c);
+            absorb(y, ROWS * c);
+        }
+}
+
+static void relu_backward(struct selftest *t)
+{
+    float *dx = take(1003), *dy = random_floats(1003), *out = random_floats(1003);
+    t->k->relu_backward(dx, dy, out, 1003);
+    absorb(dx, 1003);
+}
+
+static void add(struct selftest *t)
+{
+    float *y = random_floats(1003), *x = random_floats(1003);
+    t->k->add(y, x, 1003);
+    absorb(y, 1003);
+}
+
+static void column_sums(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int c = channels[i];
+        float *x = random_floats(ROWS * c), *sum = take(c);
+        t->k->column_sums(sum, x, ROWS, c);
+        absorb(sum, c);
+    }
+}
+
+/* ---- Pooling ---- */
+
+static const int sides[][2] = {{1, 1}, {2, 5}, {7, 6}, {8, 8}};
+
+static void pool(struct selftest *t, bool backward)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int h = sides[i][0], w = sides[i][1], c = channels[i], inputs = h * w * c, outputs = (h + 1) / 2 * ((w + 1) / 2) * c;
+        float *x = random_floats(inputs), *y = take(outputs), *dy = random_floats(outputs), *dx = take(inputs);
+        uint8_t *which = selftest_bytes(t, (size_t)outputs);
+        t->k->maxpool(y, which, x, h, w, c);
+        if (backward) {
+            t->k->maxpool_backward(dx, dy, which, h, w, c);
+            absorb(dx, inputs);
+        } else {
+            absorb(y, outputs);
+            selftest_absorb(t, which, (size_t)outputs);
+        }
+    }
+}
+
+static void maxpool(struct selftest *t)
+{
+    pool(t, false);
+}
+
+static void maxpool_backward(struct selftest *t)
+{
+    pool(t, true);
+}
+
+static void avgpool(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int c = channels[i];
+        float *x = random_floats(ROWS * c), *y = take(c);
+        t->k->avgpool(y, x, ROWS, c);
+        absorb(y, c);
+    }
+}
+
+static void avgpool_backward(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int c = channels[i];
+        float *dy = random_floats(c), *dx = take(ROWS * c);
+        t->k->avgpool_backward(dx, dy, ROWS, c);
+        absorb(dx, ROWS * c);
+    }
+}
+
+/* ---- NT-Xent ---- */
+
+enum { M = 37, N = 50, LD = 64 };
+
+static void l2_normalize(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int d = channels[i];
+        float *x = random_floats(ROWS * d), *u = take(ROWS * d), *norm = take(ROWS);
+        memset(x, 0, (size_t)d * sizeof *x); /* a row without length */
+        t->k->l2_normalize(u, norm, x, ROWS, d);
+        absorb(u, ROWS * d);
+        absorb(norm, ROWS);
+    }
+}
+
+static void l2_normalize_backward(struct selftest *t)
+{
+    for (int i = 0; i < WIDTHS; i++) {
+        int d = channels[i];
+        float *du = random_floats(ROWS * d), *u = random_floats(ROWS * d), *norm = unit_floats(ROWS), *dx = take(ROWS * d);
+        for (int r = 0; r < ROWS; r++)
+            norm[r] += 0.5f;
+        t->k->l2_normalize_backward(dx, du, u, norm, ROWS, d);
+        absorb(dx, ROWS * d);
+    }
+}
+
+/* A tile of cosines with a masked diagonal. */
+static float *similarities(struct selftest *t)
+{
+    float *s = random_floats(M * LD);
+    for (int i = 0; i < M; i++)
+        s[i * LD + i] = NTXENT_MASKED;
+    return s;
+}
+
+static void ntxent_row_sums(struct selftest *t)
+{
+    static const float temperatures[] = {0.025f, 0.07f, 0.5f};
+    for (int i = 0; i < 3; i++) {
+        float *s = similarities(t);
+        double sum[M];
+        for (int r = 0; r < M; r++)
+            sum[r] = r;
+        t->k->ntxent_row_sums(sum, s, LD, 1 / temperatures[i], M, N);
+        selftest_absorb(t, sum, sizeof sum);
+    }
+}
+
+static void ntxent_gradient_tile(struct selftest *t)
+{
+    float *s = similarities(t), *inv_row = unit_floats(M), *inv_col = unit_floats(N);
+    t->k->ntxent_gradient_tile(s, LD, inv_row, inv_col, 2, 0.125f, M, N);
+    for (int i = 0; i < M; i++)
+        absorb(s + i * LD, N);
+}
+
+static void count_greater(struct selftest *t)
+{
+    float *s = similarities(t), target[M];
+    int32_t count[M];
+    int column[M];
+    for (int i = 0; i < M; i++) {
+        count[i] = i;
+        column[i] = 100 + i;
+        target[i] = s[i * LD + (i + 3) % N]; /* a tie in every row */
+        s[i * LD + (i + 9) % N] = target[i];
+    }
+    t->k->count_greater(count, s, LD, target, column, 96, M, N);
+    selftest_absorb(t, count, sizeof count);
+}
+
+static void dot(struct selftest *t)
+{
+    static const int counts[] = {1, 15, 16, 129, 1003};
+    for (int i = 0; i < 5; i++) {
+        float *a = random_floats(counts[i]), *b = random_floats(counts[i]);
+        float result = t->k->dot(a, b, (size_t)counts[i]);
+        absorb(&result, 1);
+    }
+}
+
+/* ---- Optimisers ---- */
+
+enum { WEIGHTS = 1003 };
+
+static void sgd(struct selftest *t)
+{
+    float *w = random_floats(WEIGHTS), *v = random_floats(WEIGHTS);
+    for (int step = 0; step < 3; step++)
+        t->k->sgd(w, v, random_floats(WEIGHTS), 0.06f, 0.9f, 5e-4f, step == 2, WEIGHTS);
+    absorb(w, WEIGHTS);
+    absorb(v, WEIGHTS);
+}
+
+static void lars(struct selftest *t)
+{
+    float *w = random_floats(WEIGHTS), *v = random_floats(WEIGHTS);
+    for (int step = 0; step < 2; step++)
+        t->k->lars(w, v, random_floats(WEIGHTS), 0.01f, 0.9f, 1e-6f, WEIGHTS);
+    absorb(w, WEIGHTS);
+    absorb(v, WEIGHTS);
+}
+
+static void adam(struct selftest *t)
+{
+    float *w = random_floats(WEIGHTS), *m = random_floats(WEIGHTS), *v = unit_floats(WEIGHTS);
+    for (int step = 0; step < 2; step++)
+        t->k->adam(w, m, v, random_floats(WEIGHTS), 0.1f, 0.001f, step ? 0 : 1e-4f, step ? 1e-5f : 0, 3e-3f, 0.0316f, 1e-8f, WEIGHTS);
+    absorb(w, WEIGHTS);
+    absorb(m, WEIGHTS);
+    absorb(v, WEIGHTS);
+}
+
+static void sum_squares(struct selftest *t)
+{
+    enum { COUNT = 9001 }; /* more than two blocks of 4096 */
+    float *g = random_floats(COUNT), *w = random_floats(COUNT);
+    double sums[2] = {t->k->sum_squares(g, NULL, 0, COUNT), t->k->sum_squares(g, w, 1e-2f, COUNT)};
+    selftest_absorb(t, sums, sizeof sums);
+}
+
+static const struct selftest_case kernel_cases[] = {
+    {"brgemm", brgemm}, {"brgemm_tn", brgemm_tn}, {"pack_b", pack_b}, {"pack_bt", pack_bt},
+    {"norm_stats", norm_stats}, {"norm_apply", norm_apply}, {"norm_backward_sums", norm_backward_sums},
+    {"norm_backward_apply", norm_backward_apply},
+    {"bias_act", bias_act}, {"relu_backward", relu_backward}, {"add", add}, {"column_sums", column_sums},
+    {"maxpool", maxpool}, {"maxpool_backward", maxpool_backward}, {"avgpool", avgpool}, {"avgpool_backward", avgpool_backward},
+    {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_row_sums", ntxent_row_sums},
+    {"ntxent_gradient_tile", ntxent_gradient_tile}, {"count_greater", count_greater}, {"dot", dot},
+    {"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares},
+};
+
+enum { KERNEL_CASES = sizeof kernel_cases / sizeof kernel_cases[0], MOST_CASES = 64 };
+
+const struct selftest_case *selftest_cases(size_t *count)
+{
+    static struct selftest_case all[MOST_CASES];
+    size_t pixels, steps;
+    const struct selftest_case *pixel_cases = selftest_pixel_cases(&pixels), *step_cases = selftest_step_cases(&steps);
+    memcpy(all, kernel_cases, sizeof kernel_cases);
+    memcpy(all + KERNEL_CASES, pixel_cases, pixels * sizeof *all);
+    memcpy(all + KERNEL_CASES + pixels, step_cases, steps * sizeof *all);
+    *count = KERNEL_CASES + pixels + steps;
+    return all;
+}
