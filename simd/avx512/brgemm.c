@@ -1,8 +1,8 @@
 /* Batch-reduce GEMM for AVX-512: tiles of 1 to 12 rows by 32 columns (or 16, where the panel is that narrow).
  *
  * Registers of 12 x 32: 24 accumulators, 2 vectors of B, broadcasts of A = 27 to 32 zmm, none spilled. A step of k is 24 FMAs for
- * 14 loads, so even the two or three row pointers that GCC keeps on the stack cost nothing; with 14 rows, as fast on paper, there
- * would be more of them. m is split evenly, as for AVX2: 32 rows are 11+11+10. */
+ * 14 loads. Twelve row pointers, B and the counter just fit the general registers; 14 rows, as fast on paper, would not. m is
+ * split evenly, as for AVX2: 32 rows are 11+11+10. */
 #include "shared/tile.h"
 
 ALWAYS_INLINE void tile_of(int rows, const bool wide, const struct product *g, int i0)

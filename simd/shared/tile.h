@@ -74,8 +74,8 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         const float *a[GEMM_MR];
         UNROLL
         for (int i = 0; i < mr; i++)
-            a[i] = g->a + g->a_tap[t] + a_row[i];
-        for (ptrdiff_t p = 0; p < k; p++, b += GEMM_NR)
+            a[i] = g->a + g->a_tap[t] + a_row[i] + k;
+        for (ptrdiff_t p = -k; p < 0; p++, b += GEMM_NR) /* up to zero: no register for its end */
             step(acc, a, p, b, mr, wide);
     }
 
