@@ -1,7 +1,7 @@
 /* Elementary functions with the same bits on every CPU, compiler and libc, in double.
  *
  * glibc's exp, log, cos and pow choose variants by CPU, so nothing that feeds state or metrics may call them. These use only
- * + - * / and integer operations in a fixed order. Relative error under 4 ulp over the stated ranges (tests/test_fmath.c). */
+ * + - * /, floor and integer operations in a fixed order. Relative error under 4 ulp over the stated ranges (tests/test_fmath.c). */
 #ifndef BASE_FMATH_H
 #define BASE_FMATH_H
 
