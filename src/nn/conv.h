@@ -10,13 +10,14 @@
 struct conv_shape {
     int n, h, w, c;      /* input (n, h, w, c) */
     int k, r;            /* k output channels, r x r taps */
-    int stride, pad;
+    int stride, pad;     /* stride 1 to 4 */
     int ho, wo;          /* output (n, ho, wo, k) */
 };
 
 struct conv_shape conv_shape(int n, int h, int w, int c, int k, int r, int stride, int pad);
 
-/* Bytes of shared scratch that any of the three passes needs with this engine. */
+/* Bytes of shared scratch, 64-byte aligned, that any of the three passes needs with this engine. It grows with n, so what serves
+ * a shape serves the same shape with fewer images. */
 size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape);
 
 /* y (n, ho, wo, k) = x (n, h, w, c) * w (r, r, c, k) */
