@@ -125,14 +125,14 @@ def view(source, size, clean_view, box, flip, order, factors, gr, sigma, kernel,
     return x
 
 
-def write_case(file, h, w, c=3, size=16, clean_view=0, box=None, flip=0, order=(), factors=(1., 1., 1., 0.), gr=0, sigma=0., kernel=0,
-               threshold=-1.):
+def write_case(file, h, w, c=3, size=16, clean_view=0, box=None, flip=0, order=(), factors=(1., 1., 1., 0.), gr=0, sigma=0.,
+               kernel=0, threshold=-1.):
     rounded = struct.unpack('6f', struct.pack('6f', *factors, sigma, threshold))  # as the program will read them
     box = box or (0, 0, h, w)
     source = picture(h, w, c, h * 100 + w)
     x = view(source, size, clean_view, box, flip, order, rounded[:4], gr, rounded[4], kernel, rounded[5])
-    file.write(struct.pack('20i', h, w, c, size, clean_view, *box, flip, bool(order), *(order or (0, 1, 2, 3)), gr, bool(sigma), kernel,
-                           threshold >= 0, 0))
+    file.write(struct.pack('20i', h, w, c, size, clean_view, *box, flip, bool(order), *(order or (0, 1, 2, 3)), gr, bool(sigma),
+                           kernel, threshold >= 0, 0))
     file.write(struct.pack('6f', *rounded))
     file.write(source.permute(1, 2, 0).contiguous().numpy().tobytes() + bytes(-h * w * c % 4))
     file.write(x.permute(1, 2, 0).contiguous().numpy().tobytes())
@@ -148,7 +148,8 @@ def write_pixels():
         write_case(f, 13, 9, box=(1, 0, 5, 9), size=24, flip=1, order=(0, 3, 1, 2), factors=(1.1, .8, .4, .05), sigma=.4)
         write_case(f, 90, 71, size=8, order=(3, 1, 0, 2), factors=(1.2, 1.8, 0., .1))
         write_case(f, 33, 50, box=(0, 0, 33, 16), sigma=2., kernel=31)
-        write_case(f, 19, 33, c=1, size=12, flip=1, order=(1, 0, 3, 2), factors=(1.4, .7, 1.5, .2), gr=1, sigma=.9, kernel=5, threshold=.7)
+        write_case(f, 19, 33, c=1, size=12, flip=1, order=(1, 0, 3, 2), factors=(1.4, .7, 1.5, .2), gr=1, sigma=.9, kernel=5,
+                   threshold=.7)
         write_case(f, 24, 20, size=40, sigma=1.1)
         for h, w, c, size in ((24, 40, 3, 16), (21, 16, 3, 16), (16, 16, 3, 16), (16, 19, 3, 16), (10, 13, 3, 16), (31, 17, 1, 8)):
             write_case(f, h, w, c=c, size=size, clean_view=1)

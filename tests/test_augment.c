@@ -55,8 +55,8 @@ static float *view_of(const struct kernels *k, const struct image *image, const 
 }
 
 /* Checks that all ISAs give the same bits, in [0, 1]; returns scalar's view. */
-static float *view_of_all(const struct image *image, const struct augment_params *params, const struct augment_config *config, int size,
-                          const char *label)
+static float *view_of_all(const struct image *image, const struct augment_params *params, const struct augment_config *config,
+                          int size, const char *label)
 {
     const struct kernels *isas[8];
     size_t isa_count = test_isas(isas), floats = (size_t)image->c * (size_t)size * (size_t)size;
@@ -227,7 +227,8 @@ static void check_crops(const json_t *set)
     config.crop_ratio_max = (float)most;
     /* after ten failures: the largest centred box of an allowed ratio */
     double ratio = (double)w / h, low = fm_log(least / 1.5), high = fm_log(most * 1.5);
-    int fallback_w = ratio > most ? (int)(h * most + 0.5) : ratio < least ? w : 0, fallback_h = ratio < least ? (int)(w / least + 0.5) : h;
+    int fallback_w = ratio > most ? (int)(h * most + 0.5) : ratio < least ? w : 0;
+    int fallback_h = ratio < least ? (int)(w / least + 0.5) : h;
     long fallbacks = 0, area[10] = {0}, aspect[10] = {0}, y[10] = {0}, x[10] = {0};
     for (uint64_t i = 0; i < DRAWS; i++) {
         struct augment_params p = draw(&config, h, w, 3, i);
@@ -245,8 +246,8 @@ static void check_crops(const json_t *set)
         cr_assert(chi < 40, "%d x %d: %s differs from torchvision's, chi-square %.1f", h, w, quantities[q].key, chi);
     }
     double expected = number(set, "fallbacks", 0), share = expected / DRAWS;
-    cr_assert(fabs((double)fallbacks - expected) <= 4.5 * sqrt(2 * DRAWS * share * (1 - share)), "%d x %d: %ld fallbacks, torchvision %g",
-              h, w, fallbacks, expected);
+    cr_assert(fabs((double)fallbacks - expected) <= 4.5 * sqrt(2 * DRAWS * share * (1 - share)),
+              "%d x %d: %ld fallbacks, torchvision %g", h, w, fallbacks, expected);
 }
 
 Test(augment, crops_are_distributed_as_torchvisions)

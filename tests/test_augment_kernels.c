@@ -363,7 +363,8 @@ static void check_blur(const struct kernels *const *isas, size_t isa_count, int 
 {
     size_t pixels = (size_t)(h * w);
     float *src = guard_alloc(pixels * sizeof *src, at_start), *dst = guard_alloc(pixels * sizeof *dst, at_start);
-    float *tmp = guard_alloc((size_t)(BLUR_STRIP * (w + taps - 1)) * sizeof *tmp, at_start), *expected = malloc(pixels * sizeof *src);
+    float *tmp = guard_alloc((size_t)(BLUR_STRIP * (w + taps - 1)) * sizeof *tmp, at_start);
+    float *expected = malloc(pixels * sizeof *expected);
     float weights[64];
     fill_pixels(src, (int)pixels, 1, (uint64_t)taps);
     fill_weights(weights, taps, (uint64_t)taps);

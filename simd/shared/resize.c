@@ -50,7 +50,8 @@ static inline vf load_bytes(const uint8_t *p, ptrdiff_t left)
 }
 
 /* dst = (first ? 0 : dst) + the chain over `taps` rows. */
-static inline void add_rows(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps, bool first)
+static inline void add_rows(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps,
+                            bool first)
 {
     for (ptrdiff_t i = 0; i < count; i += VL) {
         ptrdiff_t left = count - i;
@@ -98,8 +99,8 @@ static inline void filter_columns(float *dst, ptrdiff_t plane, const float *src,
     }
 }
 
-void ISA_FN(resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at, const float *weights,
-                            ptrdiff_t ldw, int taps)
+void ISA_FN(resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at,
+                            const float *weights, ptrdiff_t ldw, int taps)
 {
     if (c == 3 && taps == 2)
         filter_columns(dst, plane, src, 3, w_out, at, weights, ldw, 2);
