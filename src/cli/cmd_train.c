@@ -28,7 +28,7 @@ enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that
 struct train_command {
     struct train_config config;
     const char *output, *config_file, *isa;
-    bool resume, help;
+    bool resume, help, no_data;
     int threads;
     bool made_folder;
     char run[PATH_SIZE];
@@ -75,11 +75,31 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct train_com
     return n;
 }
 
-static void help(const struct option *options, size_t count)
+/* Adds "[default]" to the help of the settings from `first` on. */
+static void add_defaults(struct option *options, size_t first, size_t count, char text[][192])
 {
+    struct train_config config;
+    train_defaults(&config);
+    for (size_t i = first; i < count; i++) {
+        const struct setting *s = options[i].data;
+        char *value = train_setting_text(&config, s);
+        size_t length = value ? strlen(value) : 0, quote = length > 1 && value[0] == '"';
+        if (length > 2 * quote && s->value && s->type != SETTING_FLOAT) {
+            snprintf(text[i], sizeof text[i], "%s [%.*s]", s->help, (int)(length - 2 * quote), value + quote);
+            options[i].help = text[i];
+        }
+        free(value);
+    }
+}
+
+static void help(struct option *options, size_t first, size_t count)
+{
+    static char text[MOST_OPTIONS][192];
+    add_defaults(options, first, count, text);
     printf("Usage: simclr train [DATA] [OPTION...]\n\n"
            "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images, CIFAR-10/100 or STL-10 in\n"
-           "binary form, or a .npy of (N, H, W, C) bytes; without it " DEFAULT_DATA " if it is there, else a generated set.\n");
+           "binary form, or a .npy of (N, H, W, C) bytes; without it " DEFAULT_DATA " if it is there, else a generated set.\n"
+           "A switch is turned off by --no-NAME. Defaults are in [brackets].\n");
     options_help(stdout, options, count);
 }
 
@@ -119,7 +139,7 @@ static enum simclr_status parse(struct train_command *c, int argc, char **argv, 
     if (status != SIMCLR_OK)
         return status;
     if (c->help) {
-        help(options, n);
+        help(options, run_options, n);
         return SIMCLR_OK;
     }
     status = load_base(c, &loaded, err);
@@ -135,10 +155,9 @@ static enum simclr_status parse(struct train_command *c, int argc, char **argv, 
     if (rest > 0 && !c->config.data[0])
         return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to train on the generated set");
     if (!c->config.data[0] && !loaded) {
-        bool stl10 = access(DEFAULT_DATA, R_OK) == 0;
-        if (stl10)
+        c->no_data = true;
+        if (access(DEFAULT_DATA, R_OK) == 0)
             strcpy(c->config.data, DEFAULT_DATA);
-        printf("no DATA given: training on %s\n", stl10 ? DEFAULT_DATA : "the generated set of shapes");
     }
     return train_config_settle(&c->config, err);
 }
@@ -184,6 +203,7 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
         if (strlen(c->output) > 3900)
             return fail(err, SIMCLR_ERR_USAGE, "-o: the path is too long");
         strcpy(c->run, c->output);
+        c->made_folder = access(c->run, F_OK) != 0; /* the trainer will */
         return SIMCLR_OK;
     }
     enum simclr_status status = folder_create("runs", err);
@@ -220,6 +240,8 @@ static void catch_signals(void)
 static void announce(const struct train_command *c, const struct engine *engine)
 {
     const struct train_config *config = &c->config;
+    if (c->no_data)
+        printf("no DATA given: training on %s\n", config->data[0] ? DEFAULT_DATA : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
            engine->threads == 1 ? "" : "s");
     printf("resnet%d", config->network.depth);

@@ -42,6 +42,9 @@ const struct setting *train_settings(size_t *count);
 enum simclr_status train_setting_set(struct train_config *config, const struct setting *setting, const char *text,
                                      const char *label, struct simclr_error *err);
 
+/* The setting's value as JSON ("\"adam\"", "0.06"), freed with free(); NULL: no memory, or a text that is not UTF-8. */
+char *train_setting_text(const struct train_config *config, const struct setting *setting);
+
 /* Checks what no single setting can (crop minimum over maximum ...) and copies what follows from others (network.seed). */
 enum simclr_status train_config_settle(struct train_config *config, struct simclr_error *err);
 

@@ -50,8 +50,7 @@ static const char *choice_name(const struct setting *s, int value)
     return "?";
 }
 
-/* The value as JSON, malloc'ed. */
-static char *value_text(const struct train_config *config, const struct setting *s)
+char *train_setting_text(const struct train_config *config, const struct setting *s)
 {
     const void *at = (const char *)config + s->offset;
     char text[64] = "";
@@ -101,7 +100,7 @@ char *train_config_text(const struct train_config *config, bool decides_only)
     for (size_t i = 0; i < count && good; i++) {
         if (decides_only && !settings[i].decides)
             continue;
-        char key[KEY_SIZE], *value = value_text(config, &settings[i]);
+        char key[KEY_SIZE], *value = train_setting_text(config, &settings[i]);
         key_of(key, &settings[i]);
         good = value && fprintf(out, "%s  \"%s\": %s", used++ ? ",\n" : "{\n", key, value) > 0;
         free(value);
