@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_ROWS = 1 << 20 };
+
 /* Where a node's tensors lie; NULL: it has none. Shapes with rows images. */
 struct node_memory {
     float *out, *pre, *grad; /* (rows, ho, wo, k) */
@@ -58,19 +60,34 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static bool same_shape(const struct node *a, const struct node *b)
+{
+    return a->kind == b->kind && a->norm == b->norm && !memcmp(&a->shape, &b->shape, sizeof a->shape);
+}
+
+static size_t node_scratch(const struct network *n, const struct node *node, int rows)
+{
+    struct conv_shape shape = node->shape;
+    shape.n = rows;
+    size_t bytes = node->norm ? norm_scratch((size_t)rows * (size_t)shape.ho * (size_t)shape.wo, shape.k) : 0;
+    if (node->kind == NODE_CONV)
+        bytes = larger(bytes, conv_scratch(&n->engine, &shape));
+    if (node->kind == NODE_LINEAR)
+        bytes = larger(bytes, linear_scratch(&n->engine, rows, shape.c, shape.k));
+    return bytes;
+}
+
+/* Every number of rows is asked for: a layer may cut a smaller batch into other slices, which need more. */
 static size_t scratch_bytes(const struct network *n)
 {
     size_t bytes = 0;
     for (int i = 0; i < n->net.count; i++) {
         const struct node *node = &n->net.nodes[i];
-        struct conv_shape shape = node->shape;
-        shape.n = n->max_rows;
-        if (node->kind == NODE_CONV)
-            bytes = larger(bytes, conv_scratch(&n->engine, &shape));
-        if (node->kind == NODE_LINEAR)
-            bytes = larger(bytes, linear_scratch(&n->engine, n->max_rows, shape.c, shape.k));
-        if (node->norm)
-            bytes = larger(bytes, norm_scratch((size_t)n->max_rows * (size_t)shape.ho * (size_t)shape.wo, shape.k));
+        int earlier = 0;
+        while (!same_shape(&n->net.nodes[earlier], node))
+            earlier++;
+        for (int rows = 1; earlier == i && rows <= n->max_rows; rows++)
+            bytes = larger(bytes, node_scratch(n, node, rows));
     }
     return bytes;
 }
@@ -130,8 +147,8 @@ enum simclr_status network_create(struct network **network, const struct network
                                   int max_rows, bool training, struct simclr_error *err)
 {
     *network = NULL;
-    if (max_rows < 1)
-        return fail(err, SIMCLR_ERR_USAGE, "a network for %d images a pass makes no sense; give at least 1", max_rows);
+    if (max_rows < 1 || max_rows > MAX_ROWS)
+        return fail(err, SIMCLR_ERR_USAGE, "a pass of %d images is not supported; choose 1 to %d", max_rows, MAX_ROWS);
     struct network *n = calloc(1, sizeof *n);
     if (!n)
         return fail(err, SIMCLR_ERR_MEMORY, "no memory for the network's description");

@@ -1,0 +1,573 @@
+/* The whole network: against PyTorch (fixtures_network.py wrote the fixtures), finite differences, and itself on other ISAs and
+ * thread counts. */
+#include "base/arena.h"
+#include "nn/network.h"
+#include "nn/ntxent.h"
+#include "nn/plan.h"
+#include "tests/harness.h"
+#include "train/optim.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- What fixtures_network.py computes too, bit for bit ---- */
+
+enum { PROJECTIONS = 16, STEPS = 5, SIGN_SEED = 1000 };
+
+static uint32_t hash_bits(uint32_t seed, uint32_t i)
+{
+    uint32_t x = i * 0x9E3779B9u + seed * 0x85EBCA6Bu;
+    x = (x ^ (x >> 16)) * 0x7FEB352Du;
+    x = (x ^ (x >> 15)) * 0x846CA68Bu;
+    return x ^ (x >> 16);
+}
+
+static float hash_uniform(uint32_t seed, uint32_t i)
+{
+    return (float)((int32_t)(hash_bits(seed, i) >> 8) - (1 << 23)) * 0x1p-23f;
+}
+
+/* (2 count, size, size, channels) */
+static float *make_images(uint32_t seed, int count, int size, int channels)
+{
+    float *images = alloc_aligned((size_t)2 * count * size * size * channels, sizeof(float)), *p = images;
+    for (int n = 0; n < 2 * count; n++)
+        for (int y = 0; y < size; y++)
+            for (int x = 0; x < size; x++)
+                for (int c = 0; c < channels; c++, p++) {
+                    int quadrant = ((n % count * 2 + 2 * y / size) * 2 + 2 * x / size) * channels + c;
+                    *p = (0.5f + 0.25f * hash_uniform(seed, (uint32_t)quadrant)) +
+                         0.125f * hash_uniform(seed + 1, (uint32_t)(p - images));
+                }
+    return images;
+}
+
+/* A block's last norm has a smaller gain: or else rounding errors grow from block to block. */
+static float hash_weight(const struct tensor_info *t, uint32_t tensor, uint32_t i, const char *last_norm)
+{
+    float u = hash_uniform(tensor, i);
+    switch (t->role) {
+    case ROLE_CONV:
+        return u * (float)sqrt(6.0 / (t->dims[0] * t->dims[2] * t->dims[3]));
+    case ROLE_LINEAR:
+        return u * (float)(1 / sqrt(t->dims[1]));
+    case ROLE_NORM_GAIN:
+        return (1 + u * 0.125f) * (!strncmp(t->name, "layer", 5) && strstr(t->name, last_norm) ? 0.25f : 1.0f);
+    default:
+        return u * 0.125f;
+    }
+}
+
+static void hash_params(struct network *network, int depth)
+{
+    size_t tensors, floats;
+    const struct tensor_info *list = network_param_list(network, &tensors);
+    float *params = network_params(network, &floats), *file = malloc(floats * sizeof *file);
+    for (size_t t = 0; t < tensors; t++) {
+        for (size_t i = 0; i < list[t].count; i++)
+            file[i] = hash_weight(&list[t], (uint32_t)t, (uint32_t)i, depth < 50 ? "bn2" : "bn3");
+        tensor_import(&list[t], params + list[t].offset, file);
+    }
+    free(file);
+}
+
+static double projection(const float *x, size_t count, int p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += hash_bits((uint32_t)(SIGN_SEED + p), (uint32_t)i) >> 31 ? -(double)x[i] : (double)x[i];
+    return sum;
+}
+
+/* ---- Fixtures ---- */
+
+struct fixture {
+    struct line {
+        char name[64];
+        size_t count;
+        double norm, dots[PROJECTIONS];
+    } lines[600];
+    int line_count;
+    double losses[STEPS];
+};
+
+static struct fixture *read_fixture(const char *name)
+{
+    FILE *f = fopen(fixture_path(name), "r");
+    cr_assert(f, "no fixture %s", name);
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    for (struct line *l = fixture->lines;; l++, fixture->line_count++) {
+        cr_assert_eq(fscanf(f, "%63s", l->name), 1);
+        if (!strcmp(l->name, "losses"))
+            break;
+        cr_assert_eq(fscanf(f, "%zu %lf", &l->count, &l->norm), 2);
+        for (int p = 0; p < PROJECTIONS; p++)
+            cr_assert_eq(fscanf(f, "%lf", &l->dots[p]), 1);
+    }
+    for (int i = 0; i < STEPS; i++)
+        cr_assert_eq(fscanf(f, "%lf", &fixture->losses[i]), 1);
+    fclose(f);
+    return fixture;
+}
+
+/* Estimated relative L2 error. A tensor that is zero but for rounding (a bias before a norm) is measured against floor. */
+static void expect_close(const struct fixture *fixture, const char *name, const float *x, size_t count, double tolerance, double floor)
+{
+    const struct line *l = fixture->lines;
+    while (l < fixture->lines + fixture->line_count && strcmp(l->name, name))
+        l++;
+    cr_assert(l < fixture->lines + fixture->line_count, "the fixture has no %s", name);
+    cr_expect_eq(l->count, count, "%s has %zu elements, torch's %zu", name, count, l->count);
+    double sum = 0;
+    for (int p = 0; p < PROJECTIONS; p++) {
+        double d = projection(x, count, p) - l->dots[p];
+        sum += d * d;
+    }
+    double error = sqrt(sum / PROJECTIONS) / fmax(l->norm, floor);
+    cr_expect(error <= tolerance, "%s is off by %.3g of its norm %.3g, more than %.3g", name, error, l->norm, tolerance);
+}
+
+static void expect_all_close(const struct fixture *fixture, const struct tensor_info *list, size_t tensors, const float *memory,
+                             double tolerance)
+{
+    for (size_t t = 0; t < tensors; t++) {
+        float *file = malloc(list[t].count * sizeof *file);
+        tensor_export(&list[t], file, memory + list[t].offset);
+        expect_close(fixture, list[t].name, file, list[t].count, tolerance, 1e-3);
+        free(file);
+    }
+}
+
+/* ---- Making ---- */
+
+static struct engine best_engine(int threads)
+{
+    const struct kernels *isas[8];
+    return (struct engine){isas[test_isas(isas) - 1], threads};
+}
+
+static struct network_config small_config(void)
+{
+    return (struct network_config){.depth = 18, .width = 0.25, .stem = STEM_CIFAR, .channels = 3, .image_size = 8,
+                                   .head_layers = 3, .head_norm = true, .out_dim = 32, .seed = 7};
+}
+
+static struct network *make_network(const struct network_config *config, const struct engine *engine, int rows, bool training)
+{
+    struct network *network;
+    struct simclr_error err;
+    cr_assert_eq(network_create(&network, config, engine, rows, training, &err), SIMCLR_OK, "%s", err.text);
+    return network;
+}
+
+/* ---- PyTorch ---- */
+
+struct run {
+    struct network *network;
+    const struct engine *engine;
+    float *images, *dz, *momentum;
+    int rows, out_dim;
+    void *scratch;
+};
+
+static struct run make_run(const struct network_config *config, const struct engine *engine, uint32_t seed, int count)
+{
+    int rows = 2 * count;
+    struct run run = {.network = make_network(config, engine, rows, true), .engine = engine, .rows = rows, .out_dim = config->out_dim};
+    size_t floats;
+    network_params(run.network, &floats);
+    run.images = make_images(seed, count, config->image_size, config->channels);
+    run.dz = alloc_aligned((size_t)(rows * config->out_dim), sizeof(float));
+    run.momentum = alloc_aligned(floats, sizeof(float));
+    run.scratch = alloc_aligned(ntxent_scratch(engine, rows, config->out_dim), 1);
+    hash_params(run.network, config->depth);
+    return run;
+}
+
+static void free_run(struct run *run)
+{
+    network_free(run->network);
+    free(run->images), free(run->dz), free(run->momentum), free(run->scratch);
+}
+
+static double loss_step(struct run *run, const float **h, const float **z)
+{
+    struct ntxent_result result;
+    network_forward(run->network, run->images, run->rows, true, h, z);
+    ntxent(run->engine, &result, run->dz, *z, run->rows, run->out_dim, 0.5f, run->scratch);
+    network_backward(run->network, run->images, run->dz, run->rows);
+    return result.loss;
+}
+
+static void sgd_step(struct run *run, int step, double lr)
+{
+    const struct optim_config sgd = {.kind = OPTIM_SGD, .momentum = 0.9, .weight_decay = 5e-4};
+    size_t tensors, floats;
+    const struct tensor_info *list = network_param_list(run->network, &tensors);
+    float *const state[2] = {run->momentum, NULL}, *params = network_params(run->network, &floats);
+    optim_step(run->engine, &sgd, list, tensors, params, network_grads(run->network), state, (uint64_t)step, lr);
+}
+
+static void expect_first_step(const struct fixture *fixture, struct run *run, double loss, const float *h, const float *z)
+{
+    size_t tensors, buffers, ignored, rows = (size_t)run->rows, d = (size_t)network_feature_dim(run->network);
+    const struct tensor_info *list = network_param_list(run->network, &tensors);
+    const struct tensor_info *buffer_list = network_buffer_list(run->network, &buffers);
+    cr_expect_float_eq(loss, fixture->losses[0], 1e-5, "loss %.9g, torch's %.9g", loss, fixture->losses[0]);
+    expect_close(fixture, "h", h, rows * d, 1e-5, 0);
+    expect_close(fixture, "z", z, rows * (size_t)run->out_dim, 1e-5, 0);
+    expect_all_close(fixture, list, tensors, network_grads(run->network), 1e-4);
+    expect_all_close(fixture, buffer_list, buffers, network_buffers(run->network, &ignored), 1e-5);
+    network_forward(run->network, run->images, run->rows, false, &h, NULL);
+    expect_close(fixture, "eval.h", h, rows * d, 1e-5, 0);
+    cr_expect_eq(fixture->line_count, (int)(tensors + buffers) + 3, "torch has other tensors");
+}
+
+static void compare_with_torch(const char *name, const struct network_config *config, uint32_t seed, double lr)
+{
+    struct fixture *fixture = read_fixture(name);
+    struct engine engine = best_engine(2);
+    struct run run = make_run(config, &engine, seed, 4);
+    const float *h, *z;
+    double loss = loss_step(&run, &h, &z);
+    expect_first_step(fixture, &run, loss, h, z);
+    for (int step = 1; step < STEPS; step++) {
+        sgd_step(&run, step, lr);
+        loss = loss_step(&run, &h, &z);
+        cr_expect_float_eq(loss, fixture->losses[step], 1e-4, "step %d: loss %.9g, torch's %.9g", step, loss, fixture->losses[step]);
+    }
+    free_run(&run);
+    free(fixture);
+}
+
+Test(network, basic_blocks_agree_with_torch)
+{
+    struct network_config config = small_config();
+    compare_with_torch("network_basic.txt", &config, 1014, 0.01);
+}
+
+Test(network, odd_sizes_and_a_plain_head_agree_with_torch)
+{
+    struct network_config config = small_config();
+    config.channels = 1;
+    config.image_size = 12;
+    config.head_layers = 2;
+    config.head_norm = false;
+    compare_with_torch("network_plain_head.txt", &config, 932, 0.02);
+}
+
+Test(network, bottlenecks_agree_with_torch)
+{
+    struct network_config config = {.depth = 50, .width = 0.125, .stem = STEM_IMAGENET, .channels = 3, .image_size = 40,
+                                    .head_layers = 1, .out_dim = 32};
+    compare_with_torch("network_bottleneck.txt", &config, 1204, 0.0003);
+}
+
+/* ---- Gradients ---- */
+
+/* sum of z * weights in double: a loss with gradient weights */
+static double weighted_sum(struct run *run, const float *weights)
+{
+    const float *h, *z;
+    network_forward(run->network, run->images, run->rows, true, &h, &z);
+    double sum = 0;
+    for (int i = 0; i < run->rows * run->out_dim; i++)
+        sum += (double)z[i] * weights[i];
+    return sum;
+}
+
+/* Along the gradient of one tensor the loss must change by its squared norm. */
+Test(network, gradients_agree_with_finite_differences)
+{
+    struct network_config config = small_config();
+    struct engine engine = best_engine(2);
+    struct run run = make_run(&config, &engine, 1014, 4);
+    size_t tensors, floats;
+    const struct tensor_info *list = network_param_list(run.network, &tensors);
+    float *params = network_params(run.network, &floats), *grads = network_grads(run.network);
+    float *weights = alloc_aligned((size_t)(run.rows * run.out_dim), sizeof(float)), *saved = alloc_aligned(floats, sizeof(float));
+    fill_random(weights, (size_t)(run.rows * run.out_dim), 3);
+    weighted_sum(&run, weights);
+    network_backward(run.network, run.images, weights, run.rows);
+    for (size_t t = 0; t < tensors; t += 3) {
+        const float *g = grads + list[t].offset;
+        float *p = params + list[t].offset;
+        double squares = 0;
+        for (size_t i = 0; i < list[t].count; i++)
+            squares += (double)g[i] * g[i];
+        if (squares < 1e-2) /* a bias before a norm */
+            continue;
+        memcpy(saved, p, list[t].count * sizeof *p);
+        double step = fmin(5e-3 / squares, 2e-3 / sqrt(squares)), change[2]; /* beyond rounding errors, short of kinks */
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < list[t].count; i++)
+                p[i] = saved[i] + (float)((side ? -step : step) * g[i]);
+            change[side] = weighted_sum(&run, weights);
+        }
+        memcpy(p, saved, list[t].count * sizeof *p);
+        double slope = (change[0] - change[1]) / (2 * step);
+        cr_expect(fabs(slope / squares - 1) < 0.03, "%s: slope %.6g, squared gradient %.6g", list[t].name, slope, squares);
+    }
+    free(weights), free(saved);
+    free_run(&run);
+}
+
+/* ---- The same bits everywhere ---- */
+
+static void train_steps(float *params, float *buffers, const struct network_config *config, const struct engine *engine)
+{
+    struct run run = make_run(config, engine, 5, 2);
+    const float *h, *z;
+    for (int step = 1; step <= 2; step++) {
+        loss_step(&run, &h, &z);
+        sgd_step(&run, step, 0.01);
+    }
+    size_t count;
+    const float *p = network_params(run.network, &count);
+    memcpy(params, p, count * sizeof *p);
+    p = network_buffers(run.network, &count);
+    memcpy(buffers, p, count * sizeof *p);
+    free_run(&run);
+}
+
+static void expect_same_training(const struct network_config *config)
+{
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas), param_count, buffer_count;
+    const int threads[] = {1, 2, 3, 5};
+    struct engine engine = {isas[0], 1};
+    struct network *network = make_network(config, &engine, 2, true);
+    network_params(network, &param_count);
+    network_buffers(network, &buffer_count);
+    network_free(network);
+    float *want = malloc((param_count + buffer_count) * sizeof *want), *got = malloc((param_count + buffer_count) * sizeof *got);
+    train_steps(want, want + param_count, config, &engine);
+    for (size_t i = 0; i < isa_count; i++)
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+            engine = (struct engine){isas[i], threads[t]};
+            train_steps(got, got + param_count, config, &engine);
+            expect_same_bits(want, got, param_count + buffer_count, "two steps of ResNet-%d on %s, %d threads", config->depth,
+                             isas[i]->name, threads[t]);
+        }
+    free(want), free(got);
+}
+
+Test(network, training_has_the_same_bits_on_every_isa_and_thread_count)
+{
+    struct network_config config = small_config();
+    config.width = 0.125;
+    expect_same_training(&config);
+    config = (struct network_config){.depth = 50, .width = 0.125, .stem = STEM_IMAGENET, .channels = 1, .image_size = 32,
+                                     .head_layers = 2, .out_dim = 20};
+    expect_same_training(&config);
+}
+
+Test(network, initialisation_does_not_depend_on_threads)
+{
+    struct network_config config = small_config();
+    struct engine one = best_engine(1), five = best_engine(5);
+    struct network *a = make_network(&config, &one, 2, false), *b = make_network(&config, &five, 8, true);
+    size_t count;
+    network_params(a, &count);
+    expect_same_bits(network_params(a, &count), network_params(b, &count), count, "initial parameters");
+    config.seed++;
+    struct network *c = make_network(&config, &one, 2, false);
+    cr_expect_geq(first_difference(network_params(a, &count), network_params(c, &count), count), 0, "the seed changes nothing");
+    network_free(a), network_free(b), network_free(c);
+}
+
+/* Fewer rows than planned, an inference-only plan, and passes in any order give the same features. */
+Test(network, inference_does_not_depend_on_the_plan)
+{
+    struct network_config config = small_config();
+    struct engine engine = best_engine(2);
+    struct run run = make_run(&config, &engine, 9, 4);
+    struct network *small = make_network(&config, &engine, 3, false);
+    const float *h, *z, *few_h, *few_z;
+    loss_step(&run, &h, &z); /* moves the running statistics */
+    size_t count, d = (size_t)network_feature_dim(run.network);
+    const float *trained = network_params(run.network, &count);
+    memcpy(network_params(small, &count), trained, count * sizeof *trained);
+    trained = network_buffers(run.network, &count);
+    memcpy(network_buffers(small, &count), trained, count * sizeof *trained);
+    network_forward(run.network, run.images, run.rows, false, &h, &z);
+    for (int rows = 3; rows >= 1; rows--) {
+        network_forward(small, run.images, rows, false, &few_h, &few_z);
+        expect_same_bits(h, few_h, (size_t)rows * d, "h of %d rows", rows);
+        expect_same_bits(z, few_z, (size_t)(rows * config.out_dim), "z of %d rows", rows);
+    }
+    cr_expect_lt(network_memory(small), network_memory(run.network));
+    network_free(small);
+    free_run(&run);
+}
+
+/* ---- What a network is made of ---- */
+
+Test(network, tensors_survive_export_and_import)
+{
+    struct tensor_info conv = {.role = ROLE_CONV, .ndim = 4, .dims = {2, 3, 2, 2}, .count = 24};
+    float memory[24], file[24], back[24];
+    fill_random(memory, 24, 1);
+    tensor_export(&conv, file, memory);
+    /* torch's (k, c, r, s) = (1, 2, 0, 1) is memory's (r, s, c, k) */
+    cr_expect_eq(file[((1 * 3 + 2) * 2 + 0) * 2 + 1], memory[((0 * 2 + 1) * 3 + 2) * 2 + 1]);
+    tensor_import(&conv, back, file);
+    expect_same_bits(memory, back, 24, "convolution");
+    struct tensor_info linear = {.role = ROLE_LINEAR, .ndim = 2, .dims = {4, 6}, .count = 24};
+    tensor_export(&linear, file, memory);
+    cr_expect_eq(file[3 * 6 + 5], memory[5 * 4 + 3]);
+    tensor_import(&linear, back, file);
+    expect_same_bits(memory, back, 24, "linear");
+}
+
+static size_t count_elements(const struct tensor_info *list, size_t count, const char *prefix, bool with)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        if ((strncmp(list[i].name, prefix, strlen(prefix)) == 0) == with)
+            sum += list[i].count;
+    return sum;
+}
+
+/* torchvision's parameter counts without fc. */
+Test(network, sizes_are_torchvisions)
+{
+    const struct { int depth; size_t params, tensors; } known[] = {
+        {18, 11176512, 60}, {34, 21284672, 108}, {50, 23508032, 159}, {101, 42500160, 312}, {152, 58143808, 465}};
+    struct resnet *net = malloc(sizeof *net);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct network_config config = {.depth = known[i].depth, .width = 1, .stem = STEM_IMAGENET, .channels = 3, .image_size = 224,
+                                        .head_layers = 3, .head_norm = true, .out_dim = 128};
+        cr_assert_eq(resnet_build(net, &config, NULL), SIMCLR_OK);
+        cr_expect_eq(count_elements(net->params, net->param_count, "head.", false), known[i].params, "ResNet-%d", known[i].depth);
+        cr_expect_eq(net->param_count, known[i].tensors + 10, "ResNet-%d has %zu tensors", known[i].depth, net->param_count);
+        cr_expect(net->count <= RESNET_MAX_NODES && net->buffer_count <= RESNET_MAX_BUFFERS);
+        cr_expect_eq(net->nodes[net->feature].shape.k, known[i].depth < 50 ? 512 : 2048);
+    }
+    free(net);
+}
+
+Test(network, names_and_order_are_torchvisions)
+{
+    const char *want[] = {"conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.conv1.weight", "layer1.0.bn1.weight",
+                          "layer1.0.bn1.bias", "layer1.0.conv2.weight", "layer1.0.bn2.weight", "layer1.0.bn2.bias",
+                          "layer1.0.conv3.weight", "layer1.0.bn3.weight", "layer1.0.bn3.bias", "layer1.0.downsample.0.weight",
+                          "layer1.0.downsample.1.weight", "layer1.0.downsample.1.bias", "layer1.1.conv1.weight"};
+    const char *head[] = {"head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias", "head.3.weight", "head.3.bias"};
+    struct network_config config = {.depth = 50, .width = 0.3, .stem = STEM_CIFAR, .channels = 3, .image_size = 32, .head_layers = 2,
+                                    .head_norm = true, .out_dim = 128};
+    struct resnet *net = malloc(sizeof *net);
+    cr_assert_eq(resnet_build(net, &config, NULL), SIMCLR_OK);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        cr_expect_str_eq(net->params[i].name, want[i]);
+    for (size_t i = 0; i < 6; i++)
+        cr_expect_str_eq(net->params[net->param_count - 6 + i].name, head[i]);
+    cr_expect_str_eq(net->buffers[1].name, "bn1.running_var");
+    /* int(64 * 0.3 * 8) planes in the last stage */
+    cr_expect_eq(net->nodes[net->feature].shape.k, 4 * 153);
+    cr_expect_eq(net->nodes[0].shape.k, 19);
+    free(net);
+}
+
+static double standard_deviation(const float *x, size_t count)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += x[i];
+        squares += (double)x[i] * x[i];
+    }
+    return sqrt(squares / count - sum / count * sum / count);
+}
+
+Test(network, initial_values_are_distributed_as_torchs)
+{
+    struct network_config config = small_config();
+    config.zero_init = true;
+    struct engine engine = best_engine(2);
+    struct network *network = make_network(&config, &engine, 2, false);
+    size_t tensors, floats;
+    const struct tensor_info *list = network_param_list(network, &tensors);
+    const float *params = network_params(network, &floats);
+    for (size_t t = 0; t < tensors; t++) {
+        const struct tensor_info *info = &list[t];
+        const float *p = params + info->offset;
+        double tolerance = 5 / sqrt((double)info->count), std = standard_deviation(p, info->count);
+        if (info->role == ROLE_CONV) {
+            double want = sqrt(2.0 / (info->dims[0] * info->dims[2] * info->dims[3]));
+            cr_expect(fabs(std / want - 1) < tolerance, "%s: standard deviation %g, not %g", info->name, std, want);
+        } else if (info->role == ROLE_LINEAR) {
+            double want = 1 / sqrt(3.0 * info->dims[1]);
+            cr_expect(fabs(std / want - 1) < tolerance, "%s: standard deviation %g, not %g", info->name, std, want);
+        } else if (info->role == ROLE_BIAS) {
+            cr_expect(std > 0, "%s does not vary", info->name);
+        } else {
+            bool last = !strncmp(info->name, "layer", 5) && strstr(info->name, "bn2");
+            float want = info->role == ROLE_NORM_GAIN && !last;
+            for (size_t i = 0; i < info->count; i++)
+                cr_expect_eq(p[i], want, "%s[%zu] = %g", info->name, i, p[i]);
+        }
+    }
+    network_free(network);
+}
+
+/* A last batch may be smaller than what was planned for. */
+Test(network, fewer_rows_train_as_in_a_network_planned_for_them)
+{
+    struct network_config config = small_config();
+    struct engine engine = best_engine(2);
+    struct run run = make_run(&config, &engine, 11, 2);
+    struct network *large = make_network(&config, &engine, 23, true);
+    size_t count;
+    const float *h, *z;
+    network_forward(large, run.images, 4, true, &h, &z); /* leaves traces in scratch and activations */
+    network_backward(large, run.images, z, 4);
+    hash_params(large, config.depth);
+    loss_step(&run, &h, &z);
+    network_forward(large, run.images, run.rows, true, &h, &z);
+    network_backward(large, run.images, run.dz, run.rows);
+    network_params(large, &count);
+    expect_same_bits(network_grads(run.network), network_grads(large), count, "gradients of 4 rows");
+    network_free(large);
+    free_run(&run);
+}
+
+static void expect_refused(const struct network_config *config, const char *word)
+{
+    struct engine engine = best_engine(1);
+    struct network *network;
+    struct simclr_error err = {""};
+    cr_expect_eq(network_create(&network, config, &engine, 2, true, &err), SIMCLR_ERR_USAGE, "not refused: %s", word);
+    cr_expect_null(network);
+    cr_expect(strstr(err.text, word), "\"%s\" does not mention %s", err.text, word);
+}
+
+Test(network, impossible_settings_are_refused)
+{
+    const struct network_config good = small_config();
+    struct network_config c = good;
+    c.depth = 20, expect_refused(&c, "ResNet-20"), c = good;
+    c.width = 0.01, expect_refused(&c, "width 0.01"), c = good;
+    c.width = NAN, expect_refused(&c, "width"), c = good;
+    c.width = 5, expect_refused(&c, "width 5"), c = good;
+    c.stem = STEM_AUTO, expect_refused(&c, "stem"), c = good;
+    c.channels = 4, expect_refused(&c, "4 channels"), c = good;
+    c.image_size = 7, expect_refused(&c, "image size 7"), c = good;
+    c.stem = STEM_IMAGENET, c.image_size = 28, expect_refused(&c, "cifar stem"), c = good;
+    c.head_layers = 0, expect_refused(&c, "0 layers"), c = good;
+    c.head_layers = 4, expect_refused(&c, "4 layers"), c = good;
+    c.out_dim = 0, expect_refused(&c, "0 dimensions"), c = good;
+}
+
+Test(network, more_memory_than_there_is_is_a_sentence)
+{
+    struct network_config config = small_config();
+    config.width = 4;
+    config.image_size = 8192;
+    struct engine engine = best_engine(1);
+    struct network *network;
+    struct simclr_error err = {""};
+    cr_expect_eq(network_create(&network, &config, &engine, 1 << 20, true, &err), SIMCLR_ERR_MEMORY);
+    cr_expect(strstr(err.text, "lower the batch"), "%s", err.text);
+}

@@ -1,0 +1,113 @@
+/* The memory plan: nothing alive together may overlap, and memory is used again. */
+#include "nn/plan.h"
+#include "tests/harness.h"
+
+#include "base/rng.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Returns the bytes of the busiest moment, which no plan can undercut. */
+static size_t check_plan(const struct plan_buffer *b, size_t count, size_t total, const char *label)
+{
+    int end = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!b[i].bytes)
+            continue;
+        end = b[i].last > end ? b[i].last : end;
+        cr_expect_eq(b[i].offset % 64, 0);
+        cr_expect_leq(b[i].first, b[i].last, "%s: buffer %zu lives from %d to %d", label, i, b[i].first, b[i].last);
+        cr_expect_leq(b[i].offset + b[i].bytes, total, "%s: buffer %zu ends beyond the plan", label, i);
+        for (size_t j = 0; j < i; j++) {
+            bool together = b[j].bytes && b[i].first <= b[j].last && b[j].first <= b[i].last;
+            bool overlap = b[i].offset < b[j].offset + b[j].bytes && b[j].offset < b[i].offset + b[i].bytes;
+            cr_expect(!(together && overlap), "%s: buffers %zu and %zu overlap", label, i, j);
+        }
+    }
+    size_t busiest = 0;
+    for (int t = 0; t <= end; t++) {
+        size_t now = 0;
+        for (size_t i = 0; i < count; i++)
+            now += b[i].first <= t && t <= b[i].last ? b[i].bytes : 0;
+        busiest = now > busiest ? now : busiest;
+    }
+    cr_expect_geq(total, busiest);
+    return busiest;
+}
+
+Test(plan, random_lifetimes_never_overlap)
+{
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        struct rng rng = rng_stream(seed, RNG_TEST, 0, 0);
+        struct plan_buffer b[60];
+        size_t count = 1 + rng_below(&rng, 60), total;
+        for (size_t i = 0; i < count; i++) {
+            int first = (int)rng_below(&rng, 40);
+            b[i] = (struct plan_buffer){rng_below(&rng, 5) ? rng_below(&rng, 10000) : 0, first, first + (int)rng_below(&rng, 20), 0};
+        }
+        cr_assert_eq(plan_offsets(&total, b, count), 0);
+        check_plan(b, count, total, "random");
+    }
+}
+
+Test(plan, buffers_that_follow_each_other_share_memory)
+{
+    struct plan_buffer chain[] = {{640, 0, 1, 0}, {640, 1, 2, 0}, {640, 2, 3, 0}, {100, 3, 4, 0}, {0, 0, 9, 0}};
+    size_t total;
+    cr_assert_eq(plan_offsets(&total, chain, 5), 0);
+    cr_expect_eq(total, 1280);
+    cr_expect_eq(chain[3].bytes, 128, "rounded up to 64");
+}
+
+Test(plan, sizes_that_overflow_are_refused)
+{
+    size_t total;
+    struct plan_buffer one[] = {{SIZE_MAX, 0, 1, 0}}, two[] = {{SIZE_MAX / 4 * 3, 0, 0, 0}, {SIZE_MAX / 2, 1, 1, 0}};
+    cr_expect_eq(plan_offsets(&total, one, 1), -1);
+    cr_expect_eq(plan_offsets(&total, two, 2), -1);
+}
+
+static size_t sum_slots(const struct network_plan *plan, const struct resnet *net, int only)
+{
+    size_t sum = 0;
+    for (int i = 0; i < net->count; i++)
+        for (int s = 0; s < PLAN_SLOTS; s++)
+            sum += only < 0 || only == s ? plan->slots[i][s].bytes : 0;
+    return sum;
+}
+
+static void check_network(struct network_config config, int rows)
+{
+    struct resnet *net = malloc(sizeof *net);
+    struct network_plan *plan = malloc(sizeof *plan);
+    cr_assert_eq(resnet_build(net, &config, NULL), SIMCLR_OK);
+    size_t slots = (size_t)net->count * PLAN_SLOTS;
+
+    cr_assert_eq(plan_network(plan, net, rows, true), 0);
+    size_t busiest = check_plan(&plan->slots[0][0], slots, plan->bytes, "training");
+    size_t kept = sum_slots(plan, net, PLAN_OUT) + sum_slots(plan, net, PLAN_PRE), gradients = sum_slots(plan, net, PLAN_GRAD);
+    cr_expect_lt(plan->bytes, kept + gradients / 3, "gradients do not share memory: %zu, kept %zu", plan->bytes, kept);
+    cr_expect_leq((double)plan->bytes, 1.15 * (double)busiest, "%zu planned, %zu used at once", plan->bytes, busiest);
+
+    cr_assert_eq(plan_network(plan, net, rows, false), 0);
+    busiest = check_plan(&plan->slots[0][0], slots, plan->bytes, "inference");
+    cr_expect_lt(plan->bytes, sum_slots(plan, net, -1) / 2, "activations do not share memory");
+    cr_expect_leq((double)plan->bytes, 1.15 * (double)busiest, "%zu planned, %zu used at once", plan->bytes, busiest);
+    cr_expect_eq(sum_slots(plan, net, PLAN_PRE) + sum_slots(plan, net, PLAN_GRAD), 0);
+
+    cr_expect_eq(plan_network(plan, net, INT32_MAX, true), 0, "hundreds of terabytes can be planned, if not had");
+    free(plan), free(net);
+}
+
+Test(plan, networks_share_memory)
+{
+    struct network_config config = {.depth = 18, .width = 1, .stem = STEM_CIFAR, .channels = 3, .image_size = 32, .head_layers = 3,
+                                    .head_norm = true, .out_dim = 128};
+    check_network(config, 512);
+    config.depth = 50;
+    config.stem = STEM_IMAGENET;
+    config.image_size = 96;
+    check_network(config, 64);
+    config.depth = 152;
+    check_network(config, 2);
+}
