@@ -27,7 +27,7 @@ ALWAYS_INLINE void load_columns(vf v[2], const float *c, const bool wide, int n)
     const int last = wide ? n - VL : n;
     if (wide)
         v[0] = vf_load(c);
-    v[wide] = last == VL ? vf_load(c + wide * VL) : vf_load_n(c + wide * VL, last);
+    v[wide] = vf_load_lanes(c + wide * VL, last);
 }
 
 ALWAYS_INLINE void store_columns(float *c, const vf v[2], const bool wide, int n)
@@ -35,10 +35,7 @@ ALWAYS_INLINE void store_columns(float *c, const vf v[2], const bool wide, int n
     const int last = wide ? n - VL : n;
     if (wide)
         vf_store(c, v[0]);
-    if (last == VL)
-        vf_store(c + wide * VL, v[wide]);
-    else
-        vf_store_n(c + wide * VL, v[wide], last);
+    vf_store_lanes(c + wide * VL, v[wide], last);
 }
 
 /* One step of k: acc[i] += a[i] b, for the broadcast a[i] of each row. */
