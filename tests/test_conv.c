@@ -98,8 +98,11 @@ struct oracle {
 static struct oracle make_oracle(const struct problem *p)
 {
     const struct conv_shape *s = &p->s;
-    struct oracle o = {calloc(p->y_count, sizeof(double)), calloc(p->x_count, sizeof(double)), calloc(p->w_count, sizeof(double)),
-                       calloc(p->y_count, sizeof(double)), calloc(p->x_count, sizeof(double)), calloc(p->w_count, sizeof(double))};
+    struct oracle o = {
+        .y = calloc(p->y_count, sizeof(double)), .y_abs = calloc(p->y_count, sizeof(double)),
+        .dx = calloc(p->x_count, sizeof(double)), .dx_abs = calloc(p->x_count, sizeof(double)),
+        .dw = calloc(p->w_count, sizeof(double)), .dw_abs = calloc(p->w_count, sizeof(double)),
+    };
     for (int n = 0; n < s->n; n++)
         for (int i = 0; i < s->ho * s->wo; i++)
             for (int tap = 0; tap < s->r * s->r; tap++) {
@@ -136,8 +139,8 @@ static void expect_within(const float *got, const double *want, const double *ab
     for (size_t i = 0; i < count; i++) {
         double add = before ? before[i] : 0;
         double bound = 1.01 * roundings * 0x1p-24 * (abs_sum[i] + fabs(add));
-        cr_assert(fabs(got[i] - (want[i] + add)) <= bound, "case %zu, %s: element %zu is %.9g, should be %.9g +- %.2g", test, what, i,
-                  (double)got[i], want[i] + add, bound);
+        cr_assert(fabs(got[i] - (want[i] + add)) <= bound, "case %zu, %s: element %zu is %.9g, should be %.9g +- %.2g", test,
+                  what, i, (double)got[i], want[i] + add, bound);
     }
 }
 
@@ -198,8 +201,8 @@ Test(conv, scratch_of_a_batch_serves_every_smaller_one)
                 struct conv_shape s = conv_shape(n, cases[i].h, cases[i].w, cases[i].c, cases[i].k, cases[i].r, cases[i].stride,
                                                  cases[i].pad);
                 size_t bytes = conv_scratch(&engine, &s);
-                cr_assert(bytes >= before, "case %zu, %d threads: %zu bytes for %d images, %zu for %d", i, threads, bytes, n, before,
-                          n - 1);
+                cr_assert(bytes >= before, "case %zu, %d threads: %zu bytes for %d images, %zu for %d", i, threads, bytes, n,
+                          before, n - 1);
                 before = bytes;
             }
         }

@@ -1,8 +1,8 @@
 /* What the passes of a convolution share.
  *
- * Forward and by data are one algorithm, the gather: an output pixel is a sum over a window of the source. The output is a grid of
- * cells; a cell owns out_step x out_step output pixels, and every pixel class (ci, cj) inside a cell has its own subset of taps.
- * Forward has one class and moves its window by `stride`; by data with stride s has s x s classes over dy and moves by one.
+ * Forward and by data are one algorithm, the gather: an output pixel is a sum over a window of the source. The output is a grid
+ * of cells; a cell owns out_step x out_step output pixels, and every pixel class (ci, cj) inside a cell has its own subset of
+ * taps. Forward has one class and moves its window by `stride`; by data with stride s has s x s classes over dy and moves by one.
  * A row of taps is one stretch of taps x channels floats in NHWC, so brgemm sees few long taps, also with three channels. */
 #ifndef NN_CONV_INTERNAL_H
 #define NN_CONV_INTERNAL_H

@@ -10,7 +10,7 @@
 size_t linear_scratch(const struct engine *engine, int rows, int in, int out);
 void linear_forward(const struct engine *engine, float *y, const float *x, const float *w, const float *bias, bool relu, int rows,
                     int in, int out, void *scratch);
-/* dy (rows, out) is masked in place by relu_out (NULL: no ReLU); dx (NULL: not wanted) overwritten; dw, dbias (NULL: no bias) overwritten. */
+/* dy (rows, out) is masked in place by relu_out (NULL: no ReLU); dx (NULL: not wanted), dw, dbias (NULL: no bias) overwritten. */
 void linear_backward(const struct engine *engine, float *dx, float *dw, float *dbias, float *dy, const float *relu_out,
                      const float *x, const float *w, int rows, int in, int out, void *scratch);
 

@@ -13,6 +13,7 @@ static const double EPSILON = 1e-5, MOMENTUM = 0.1;
 enum {
     SLICE_FLOATS = 32 * 1024, /* 128 KB: the second pass over a slice finds it in L2 */
     SLICE_MIN_ROWS = 64,
+    SLICE_MAX_ROWS = 1024,    /* bounds the rounding error of a slice's mean, which enters M2 squared */
     CHANNEL_BLOCK = 64,       /* channels in a task that combines slices */
 };
 
@@ -39,6 +40,8 @@ static struct norm_pass plan(size_t rows, int c, struct arena *arena)
     p.slice_rows = SLICE_FLOATS / (size_t)c;
     if (p.slice_rows < SLICE_MIN_ROWS)
         p.slice_rows = SLICE_MIN_ROWS;
+    if (p.slice_rows > SLICE_MAX_ROWS)
+        p.slice_rows = SLICE_MAX_ROWS;
     p.slices = (rows + p.slice_rows - 1) / p.slice_rows;
     p.first = arena_alloc(arena, p.slices * c, sizeof *p.first);
     p.second = arena_alloc(arena, p.slices * c, sizeof *p.second);

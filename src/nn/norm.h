@@ -14,16 +14,17 @@ struct norm_params {
     float *running_mean, *running_var;  /* (c) */
 };
 
-/* y = relu?(gain (x - mean) invstd + bias + residual?); batch statistics go to mean, invstd (c), running ones are updated with the
- * unbiased variance. Statistics: (mean, M2) per slice of rows, the slices from shape alone, combined in double in slice order. */
+/* y = relu?(gain (x - mean) invstd + bias + residual?), y may be x; batch statistics go to mean, invstd (c), running ones are
+ * updated with the unbiased variance. Statistics: (mean, M2) per slice of rows, the slices from shape alone, combined in double
+ * in slice order. */
 void norm_forward(const struct engine *engine, float *y, float *mean, float *invstd, const float *x, const float *residual,
                   const struct norm_params *params, bool relu, size_t rows, int c, void *scratch);
 /* The same with running statistics, nothing updated; y may be x. */
 void norm_inference(const struct engine *engine, float *y, const float *x, const float *residual,
                     const struct norm_params *params, bool relu, size_t rows, int c, void *scratch);
 
-/* dx (may be dy), dgain, dbias (c) overwritten; dres (NULL: none) = or += the masked gradient. out: the layer's output if it ended in
- * ReLU, else NULL. */
+/* dx (may be dy), dgain, dbias (c) overwritten; dres (NULL: none) = or += the masked gradient. out: the layer's output if it
+ * ended in ReLU, else NULL. */
 void norm_backward(const struct engine *engine, float *dx, float *dres, bool accumulate_res, float *dgain, float *dbias,
                    const float *dy, const float *out, const float *x, const float *gain, const float *mean,
                    const float *invstd, size_t rows, int c, void *scratch);
