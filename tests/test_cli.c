@@ -1,0 +1,202 @@
+/* The program itself, run as a user runs it. SIMCLR_BIN names it; without it build/simclr. */
+#define _XOPEN_SOURCE 700 /* realpath */
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TINY "--arch resnet18 --width 0.25 --image-size 8 --stem cifar --batch-size 8 --limit 40 --out-dim 16 --augment cifar --threads 1"
+
+static char binary[4096], folder[64], output[1 << 16];
+
+static bool have_program(void)
+{
+    const char *given = getenv("SIMCLR_BIN");
+    if (!realpath(given ? given : "build/simclr", binary)) {
+        cr_log_warn("skipped: there is no program to run; build it or name it in SIMCLR_BIN");
+        return false;
+    }
+    snprintf(folder, sizeof folder, "/tmp/simclr-cli-XXXXXX");
+    cr_assert(mkdtemp(folder));
+    cr_assert_eq(chdir(folder), 0);
+    unsetenv("SIMCLR_ISA");
+    return true;
+}
+
+static void clean(void)
+{
+    char command[128];
+    if (folder[0]) {
+        cr_assert_eq(chdir("/"), 0);
+        snprintf(command, sizeof command, "rm -rf %s", folder);
+        cr_assert_eq(system(command), 0);
+    }
+}
+
+TestSuite(cli, .fini = clean, .timeout = 120);
+
+/* Runs the program with arguments (for a shell) in the test's folder; output is what it printed, errors included. */
+static int run(const char *arguments)
+{
+    char command[8192];
+    snprintf(command, sizeof command, "%s %s 2>&1", binary, arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    size_t n = fread(output, 1, sizeof output - 1, pipe);
+    output[n] = 0;
+    int status = pclose(pipe);
+    cr_assert(WIFEXITED(status), "%s died: %s", arguments, output);
+    return WEXITSTATUS(status);
+}
+
+/* A sentence on stderr that begins with the program's name, names `what`, and is one line. */
+static void expect_refusal(const char *arguments, int code, const char *what)
+{
+    int got = run(arguments);
+    cr_expect_eq(got, code, "%s: exit code %d, expected %d: %s", arguments, got, code, output);
+    const char *sentence = strstr(output, "simclr: ");
+    cr_assert_not_null(sentence, "%s: %s", arguments, output);
+    cr_expect(strstr(sentence, what), "%s: expected \"%s\" in: %s", arguments, what, output);
+    cr_expect_eq(strcspn(sentence, "\n") + 1, strlen(sentence), "more than a sentence: %s", output);
+}
+
+static void expect_output(const char *arguments, const char *what)
+{
+    cr_assert_eq(run(arguments), 0, "%s: %s", arguments, output);
+    cr_assert(strstr(output, what), "%s: expected \"%s\" in: %s", arguments, what, output);
+}
+
+Test(cli, help_and_version)
+{
+    if (!have_program())
+        return;
+    expect_output("--version", "simclr ");
+    expect_output("--help", "selftest");
+    expect_output("train --help", "--temperature TAU");
+    expect_output("isa --help", "--isa");
+    expect_output("selftest --help", "--print-golden");
+    expect_output("isa", "brgemm");
+    cr_assert_eq(run(""), 2);
+}
+
+Test(cli, misuse)
+{
+    if (!have_program())
+        return;
+    expect_refusal("trian", 2, "did you mean train?");
+    expect_refusal("train --epoch 3", 2, "did you mean --epochs?");
+    expect_refusal("train --lr fast", 2, "--lr: 'fast' is not a number");
+    expect_refusal("train --n-views 4", 2, "--n-views 4");
+    expect_refusal("train --isa mmx", 2, "scalar");
+    expect_refusal("isa --isa mmx", 2, "scalar");
+    expect_refusal("selftest --isa mmx", 2, "scalar");
+    expect_refusal("train a b", 2, "'b'");
+    expect_refusal("train --resume", 2, "-o RUN");
+    expect_refusal("train --batch-size 64 " TINY " --batch-size 64 -o r", 2, "--batch-size 64");
+    expect_refusal("train /nonexistent -o r", 1, "/nonexistent");
+    expect_refusal("train --config /nonexistent -o r", 1, "/nonexistent");
+    cr_expect_eq(access("r", F_OK), -1, "a run that never began leaves no folder");
+    cr_assert_eq(run("train -o /proc/simclr " TINY), 1);
+    cr_assert(strstr(output, "/proc/simclr"), "%s", output);
+}
+
+Test(cli, environment_chooses_the_isa)
+{
+    if (!have_program())
+        return;
+    setenv("SIMCLR_ISA", "scalar", 1);
+    expect_output("isa", "chosen: scalar (SIMCLR_ISA is scalar)");
+    setenv("SIMCLR_ISA", "mmx", 1);
+    expect_refusal("isa", 2, "SIMCLR_ISA mmx");
+    expect_output("isa --isa scalar", "chosen: scalar (--isa is scalar)");
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cmp -s %s %s", a, b);
+    return system(command) == 0;
+}
+
+Test(cli, train_and_repeat)
+{
+    if (!have_program())
+        return;
+    expect_output("train " TINY " --epochs 2", "run folder: runs/shapes-1");
+    cr_expect(strstr(output, "no DATA given: training on the generated set"), "%s", output);
+    cr_expect(strstr(output, "kNN untrained ") && strstr(output, "%, trained "), "%s", output);
+    cr_expect(strstr(output, "epoch 2/2: loss "), "%s", output);
+    cr_expect_null(strchr(output, '\r'), "no bar outside of a terminal");
+    expect_output("train --config runs/shapes-1/config.json --threads 2", "run folder: runs/shapes-2");
+    struct stat st;
+    cr_assert_eq(stat("runs/shapes-1/checkpoint-00000010.safetensors", &st), 0, "%s", output);
+    cr_expect(same_files("runs/shapes-1/checkpoint-00000010.safetensors", "runs/shapes-2/checkpoint-00000010.safetensors"));
+    expect_refusal("train -o runs/shapes-1 " TINY, 2, "--resume");
+    expect_refusal("train -o runs/shapes-1 --resume --epochs 3 --threads 1", 2, "other settings");
+    expect_output("train -o runs/shapes-1 --resume --threads 1", "the run was complete");
+}
+
+Test(cli, the_references_command_line)
+{
+    if (!have_program())
+        return;
+    expect_output("train " TINY " --batch_size=32 --lr=0.003 --epochs=1 -o r", "epoch 1/1");
+    expect_output("train --config r/config.json -o s --threads 1 --wd 1e-4 --out-dim 16 --temperature 0.07 --n-views 2 -b 32", "epoch 1/1");
+    cr_expect(same_files("r/checkpoint-00000001.safetensors", "s/checkpoint-00000001.safetensors"));
+}
+
+static void pause_for(double seconds)
+{
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+/* Starts a run and stops it by `signal` once its first metrics line is there; returns its exit code. */
+static int interrupt(const char *run_folder, int signal)
+{
+    char metrics[256];
+    snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", run_folder);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        int null = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        dup2(null, 1);
+        dup2(null, 2);
+        execl(binary, "simclr", "train", "--arch", "resnet18", "--width", "0.25", "--image-size", "8", "--stem", "cifar", "--batch-size",
+              "8", "--limit", "40", "--out-dim", "16", "--augment", "cifar", "--threads", "1", "--epochs", "8", "--resume", "-o", run_folder, NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 600 && access(metrics, F_OK) != 0; i++)
+        pause_for(0.05);
+    kill(child, signal);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+Test(cli, an_interrupted_run_goes_on_to_the_same_weights)
+{
+    if (!have_program())
+        return;
+    int code = interrupt("stopped", SIGINT);
+    cr_assert(code == 1 || code == 0, "exit code %d", code); /* 0: it was done before the signal came */
+    if (code == 1) {
+        cr_assert_eq(system("grep -q 'simclr: stopped after step' out.txt && grep -q -e '--resume -o stopped' out.txt"), 0);
+        expect_output("train --resume -o stopped --threads 1", "kNN untrained");
+    }
+    code = interrupt("killed", SIGKILL);
+    cr_assert(code == -SIGKILL || code == 0, "exit code %d", code);
+    cr_assert_eq(run("train --resume -o killed --epochs 8 " TINY), 0, "%s", output);
+    expect_output("train -o whole --epochs 8 " TINY, "epoch 8/8");
+    cr_expect(same_files("stopped/checkpoint-00000040.safetensors", "whole/checkpoint-00000040.safetensors"));
+    cr_expect(same_files("killed/checkpoint-00000040.safetensors", "whole/checkpoint-00000040.safetensors"));
+    cr_expect_eq(system("test $(wc -l < stopped/metrics.jsonl) = 8 && test $(wc -l < killed/metrics.jsonl) = 8"), 0,
+                 "a line an epoch, none twice");
+}
