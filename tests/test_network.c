@@ -228,7 +228,7 @@ static void expect_first_step(const struct fixture *fixture, struct run *run, do
 static void compare_with_torch(const char *name, const struct network_config *config, uint32_t seed, double lr)
 {
     struct fixture *fixture = read_fixture(name);
-    struct engine engine = best_engine(2);
+    struct engine engine = best_engine(1);
     struct run run = make_run(config, &engine, seed, 4);
     const float *h, *z;
     double loss = loss_step(&run, &h, &z);
@@ -282,7 +282,7 @@ static double weighted_sum(struct run *run, const float *weights)
 Test(network, gradients_agree_with_finite_differences)
 {
     struct network_config config = small_config();
-    struct engine engine = best_engine(2);
+    struct engine engine = best_engine(1);
     struct run run = make_run(&config, &engine, 1014, 4);
     size_t tensors, floats;
     const struct tensor_info *list = network_param_list(run.network, &tensors);
