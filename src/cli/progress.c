@@ -37,7 +37,8 @@ static int columns(FILE *out)
 
 double progress_place(double loss, double floor, double ceiling)
 {
-    return ceiling > floor ? 100 * (ceiling - loss) / (ceiling - floor) : 0;
+    double place = ceiling > floor ? 100 * (ceiling - loss) / (ceiling - floor) : 0;
+    return place < 0 && place > -0.5 ? 0 : place; /* never "-0 %" */
 }
 
 void progress_duration(char text[32], double seconds)

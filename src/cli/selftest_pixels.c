@@ -177,7 +177,7 @@ static void shapes(struct selftest *t)
     }
 }
 
-static const struct selftest_case cases[] = {
+static const struct selftest_case of_pixels[] = {
     {"u8_to_planar", u8_to_planar}, {"planar_to_nhwc", planar_to_nhwc}, {"resize_rows", resize_rows},
     {"resize_columns", resize_columns}, {"brightness", brightness}, {"grey_mean", grey_mean}, {"contrast", contrast},
     {"saturation", saturation}, {"hue", hue}, {"solarize", solarize}, {"blur", blur}, {"augment", augment}, {"shapes", shapes},
@@ -185,6 +185,6 @@ static const struct selftest_case cases[] = {
 
 const struct selftest_case *selftest_pixel_cases(size_t *count)
 {
-    *count = sizeof cases / sizeof cases[0];
-    return cases;
+    *count = sizeof of_pixels / sizeof of_pixels[0];
+    return of_pixels;
 }

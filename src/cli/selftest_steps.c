@@ -87,11 +87,11 @@ static void train_grey(struct selftest *t)
         .lr = 0.06, .images = 2, .steps = 1});
 }
 
-static const struct selftest_case cases[] = {
+static const struct selftest_case of_steps[] = {
     {"train_resnet18_adam", train_resnet18}, {"train_resnet50_lars", train_resnet50}, {"train_grey_sgd", train_grey}};
 
 const struct selftest_case *selftest_step_cases(size_t *count)
 {
-    *count = sizeof cases / sizeof cases[0];
-    return cases;
+    *count = sizeof of_steps / sizeof of_steps[0];
+    return of_steps;
 }
