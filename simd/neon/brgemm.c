@@ -60,6 +60,7 @@ ALWAYS_INLINE void tile_by_lane(const int mr, const bool wide, const struct prod
             step_lane(acc, x, 2, b + 2 * GEMM_NR, mr, wide);
             step_lane(acc, x, 3, b + 3 * GEMM_NR, mr, wide);
         }
+#pragma GCC unroll 1
         for (; p < k; p++, b += GEMM_NR)
             step(acc, a, p, b, mr, wide);
     }
