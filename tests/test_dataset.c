@@ -1,0 +1,484 @@
+/* Data sets recognised by looking: each format, its splits and labels, and what is wrong with it. */
+#include "data/dataset.h"
+#include "tests/temp_files.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *root;
+static void setup(void) { root = temp_folder(); }
+static void teardown(void) { temp_remove(root); }
+TestSuite(dataset, .init = setup, .fini = teardown);
+
+static const struct dataset_options colour = {.channels = 3};
+
+static struct dataset *open_with(const char *path, enum dataset_split split, const struct dataset_options *options)
+{
+    struct dataset *set;
+    struct simclr_error err = {""};
+    cr_assert_eq(dataset_open(&set, path, split, options, &err), SIMCLR_OK, "%s", err.text);
+    return set;
+}
+
+static struct dataset *open_set(const char *path, enum dataset_split split)
+{
+    return open_with(path, split, &colour);
+}
+
+static void expect_error(const char *path, enum dataset_split split, const char *part, const char *other)
+{
+    struct dataset *set;
+    struct simclr_error err = {""};
+    cr_expect_neq(dataset_open(&set, path, split, &colour, &err), SIMCLR_OK);
+    cr_expect_null(set);
+    cr_expect(strstr(err.text, part) && strstr(err.text, other), "\"%s\" does not say \"%s\" and \"%s\"", err.text, part, other);
+}
+
+static void expect_name(const struct dataset *set, size_t index, const char *name)
+{
+    char text[256];
+    cr_expect_str_eq(dataset_item_name(set, index, text, sizeof text), name);
+}
+
+static void expect_pixel(const struct dataset *set, size_t index, int x, int y, int r, int g, int b)
+{
+    struct image image;
+    struct simclr_error err = {""};
+    cr_assert_eq(dataset_read(set, index, &image, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert(image.c == 3 && x < image.w && y < image.h);
+    const uint8_t *p = image.pixels + (y * image.w + x) * 3;
+    cr_expect(p[0] == r && p[1] == g && p[2] == b, "image %zu at %d, %d: %d %d %d, not %d %d %d", index, x, y, p[0], p[1], p[2], r, g, b);
+    image_release(&image);
+}
+
+static void expect_labels(const struct dataset *set, size_t count, const int *labels)
+{
+    cr_assert_eq(dataset_size(set), count);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_eq(dataset_label(set, i), labels[i], "label %zu is %d", i, dataset_label(set, i));
+}
+
+/* Folders */
+
+Test(dataset, folder_in_bytewise_order)
+{
+    write_flat(temp_path(root, "b.BMP"), 4, 3, 1, 2, 3);
+    write_flat(temp_path(root, "a/z.bmp"), 5, 3, 4, 5, 6);
+    write_flat(temp_path(root, "a-b.bmp"), 4, 3, 7, 8, 9);
+    write_flat(temp_path(root, ".hidden.bmp"), 4, 3, 0, 0, 0);
+    write_flat(temp_path(root, ".git/x.bmp"), 4, 3, 0, 0, 0);
+    temp_write(temp_path(root, "notes.txt"), "x", 1);
+    cr_assert_eq(symlink("..", temp_path(root, "a/loop")), 0);
+    struct dataset *set = open_set(root, SPLIT_TRAIN);
+    cr_assert_eq(dataset_size(set), 3);
+    expect_name(set, 0, "a-b.bmp");
+    expect_name(set, 1, "a/z.bmp");
+    expect_name(set, 2, "b.BMP");
+    expect_pixel(set, 1, 4, 2, 4, 5, 6);
+    cr_expect_eq(dataset_classes(set), 0); /* b.BMP lies in no subfolder */
+    cr_expect_eq(dataset_label(set, 0), -1);
+    cr_expect_not(dataset_is_raw(set));
+    dataset_close(set);
+    cr_expect_null(open_set(root, SPLIT_TEST));
+}
+
+Test(dataset, class_subfolders_label)
+{
+    const char *names[] = {"a/1.bmp", "a/deep/2.bmp", "a-b/1.bmp", "c/1.bmp"}; /* "a-b/" sorts before "a/" */
+    for (int i = 0; i < 4; i++)
+        write_flat(temp_path(root, "%s", names[i]), 2, 2, i, i, i);
+    struct dataset *set = open_set(root, SPLIT_TRAIN);
+    expect_name(set, 0, "a-b/1.bmp");
+    cr_expect_eq(dataset_classes(set), 3);
+    expect_labels(set, 4, (int[]){1, 0, 0, 2});
+    dataset_close(set);
+}
+
+Test(dataset, one_subfolder_is_no_label)
+{
+    write_flat(temp_path(root, "only/1.bmp"), 2, 2, 0, 0, 0);
+    struct dataset *set = open_set(root, SPLIT_TRAIN);
+    cr_expect_eq(dataset_classes(set), 0);
+    dataset_close(set);
+}
+
+Test(dataset, train_and_val_inside_or_beside)
+{
+    const char *names[] = {"train/cat/1.bmp", "train/dog/1.bmp", "val/dog/1.bmp", "val/emu/1.bmp", "val/cat/1.bmp", "test/cat/9.bmp"};
+    for (int i = 0; i < 6; i++)
+        write_flat(temp_path(root, "%s", names[i]), 2, 2, i, i, i);
+    const char *paths[] = {temp_path(root, "train"), temp_path(root, "train/"), root};
+    for (int i = 0; i < 3; i++) {
+        struct dataset *train = open_set(paths[i], SPLIT_TRAIN), *test = open_set(paths[i], SPLIT_TEST);
+        struct dataset *labelled = open_set(paths[i], SPLIT_LABELLED);
+        expect_labels(train, 2, (int[]){0, 1});
+        cr_expect_eq(dataset_fingerprint(train), dataset_fingerprint(labelled));
+        cr_assert_not_null(test);
+        expect_name(test, 0, "cat/1.bmp");
+        cr_expect_eq(dataset_classes(test), 2);
+        expect_labels(test, 3, (int[]){0, 1, -1}); /* by name; emus were not trained on */
+        dataset_close(train);
+        dataset_close(test);
+        dataset_close(labelled);
+    }
+}
+
+Test(dataset, broken_files_are_named)
+{
+    uint8_t rgb[16 * 16 * 3];
+    paint_gradient(rgb, 16, 16, 1);
+    struct file_bytes jpeg = encode_jpeg(rgb, 16, 16, 3);
+    temp_write(temp_path(root, "cut.jpg"), jpeg.data, jpeg.size / 2);
+    temp_write(temp_path(root, "empty.png"), "", 0);
+    temp_write(temp_path(root, "good.jpeg"), jpeg.data, jpeg.size);
+    temp_write(temp_path(root, "text.jpg"), "hello", 5);
+    cr_assert_eq(symlink("nowhere", temp_path(root, "dangling.jpg")), 0);
+    free(jpeg.data);
+    const char *errors[] = {"cut.jpg: the JPEG ends before its picture does: it is cut short, copy it again",
+                            "dangling.jpg: No such file or directory", "empty.png: the file is empty", NULL,
+                            "text.jpg: not a JPEG, PNG or BMP file, whatever its name says"};
+    struct dataset *set = open_set(root, SPLIT_TRAIN);
+    cr_assert_eq(dataset_size(set), 5);
+    for (size_t i = 0; i < 5; i++) {
+        struct image image;
+        struct simclr_error err = {""};
+        enum simclr_status status = dataset_read(set, i, &image, &err);
+        cr_expect_eq(status == SIMCLR_OK, errors[i] == NULL);
+        if (errors[i])
+            cr_expect_str_eq(err.text, errors[i]);
+        image_release(&image);
+    }
+    dataset_close(set);
+}
+
+Test(dataset, no_image_is_an_error)
+{
+    temp_write(temp_path(root, "sub/readme.txt"), "x", 1);
+    expect_error(root, SPLIT_TRAIN, "no image", "name a folder");
+    expect_error(temp_path(root, "absent"), SPLIT_TRAIN, "absent", "No such file");
+    expect_error(temp_path(root, "sub/readme.txt"), SPLIT_TRAIN, "readme.txt", "not a data set");
+    temp_write(temp_path(root, "data_batch_1"), "x", 1);
+    expect_error(root, SPLIT_TRAIN, "Python version", "binary");
+}
+
+Test(dataset, channels_and_limit)
+{
+    for (int i = 0; i < 10; i++)
+        write_flat(temp_path(root, "%d.bmp", i), 2, 2, 10 * i, 10 * i, 10 * i);
+    struct dataset *set = open_with(root, SPLIT_TRAIN, &(struct dataset_options){.limit = 3, .channels = 1});
+    cr_assert_eq(dataset_size(set), 3);
+    const char *names[] = {"0.bmp", "3.bmp", "6.bmp"}; /* evenly spread */
+    for (size_t i = 0; i < 3; i++) {
+        struct image image;
+        expect_name(set, i, names[i]);
+        cr_assert_eq(dataset_read(set, i, &image, NULL), SIMCLR_OK);
+        cr_expect(image.c == 1 && image.pixels[3] == 30 * i);
+        image_release(&image);
+    }
+    struct image image;
+    cr_expect_eq(dataset_read(set, 3, &image, NULL), SIMCLR_ERR_USAGE);
+    dataset_close(set);
+    struct dataset *none;
+    cr_expect_eq(dataset_open(&none, root, SPLIT_TRAIN, &(struct dataset_options){.channels = 2}, NULL), SIMCLR_ERR_USAGE);
+}
+
+Test(dataset, fingerprint_is_of_content_not_place)
+{
+    const char *folders[] = {"one", "two", "three"};
+    uint64_t prints[4];
+    for (int i = 0; i < 3; i++) {
+        write_flat(temp_path(root, "%s/a.bmp", folders[i]), 4, 4, 1, 1, 1);
+        write_flat(temp_path(root, "%s/%s.bmp", folders[i], i == 2 ? "c" : "b"), 4, 4, 1, 1, 1);
+        struct dataset *set = open_set(temp_path(root, "%s", folders[i]), SPLIT_TRAIN);
+        prints[i] = dataset_fingerprint(set);
+        dataset_close(set);
+    }
+    struct dataset *limited = open_with(temp_path(root, "one"), SPLIT_TRAIN, &(struct dataset_options){.limit = 1, .channels = 3});
+    prints[3] = dataset_fingerprint(limited);
+    dataset_close(limited);
+    cr_expect(prints[0] == prints[1] && prints[0] != prints[2] && prints[0] != prints[3]);
+}
+
+/* CIFAR */
+
+/* count records of `header` label bytes (the last is label(i)) and planes whose red is i, green x, blue y. */
+static void write_cifar(const char *path, int count, int header, int first_label, size_t cut)
+{
+    size_t record = (size_t)header + 3072;
+    uint8_t *data = calloc((size_t)count, record);
+    for (int i = 0; i < count; i++) {
+        uint8_t *p = data + (size_t)i * record;
+        p[header - 1] = (uint8_t)(first_label + i);
+        for (int at = 0; at < 1024; at++) {
+            p[header + at] = (uint8_t)i;
+            p[header + 1024 + at] = (uint8_t)(at % 32);
+            p[header + 2048 + at] = (uint8_t)(at / 32);
+        }
+    }
+    temp_write(path, data, (size_t)count * record - cut);
+    free(data);
+}
+
+Test(dataset, cifar10_in_its_folder_or_the_archives)
+{
+    const char *places[] = {"flat", "above/cifar-10-batches-bin"};
+    for (int i = 0; i < 2; i++) {
+        write_cifar(temp_path(root, "%s/data_batch_2.bin", places[i]), 2, 1, 7, 0);
+        write_cifar(temp_path(root, "%s/data_batch_1.bin", places[i]), 3, 1, 0, 0);
+        write_cifar(temp_path(root, "%s/test_batch.bin", places[i]), 1, 1, 5, 0);
+        const char *path = temp_path(root, i ? "above" : "flat");
+        struct dataset *train = open_set(path, SPLIT_TRAIN), *test = open_set(path, SPLIT_TEST);
+        cr_expect_str_eq(dataset_kind(train), "CIFAR-10 binary");
+        cr_expect(dataset_is_raw(train) && dataset_classes(train) == 10);
+        expect_labels(train, 5, (int[]){0, 1, 2, 7, 8});
+        expect_labels(test, 1, (int[]){5});
+        expect_name(train, 4, "#4");
+        expect_pixel(train, 2, 31, 4, 2, 31, 4);
+        expect_pixel(train, 4, 1, 30, 1, 1, 30);
+        dataset_close(train);
+        dataset_close(test);
+    }
+}
+
+Test(dataset, cifar100_uses_fine_labels)
+{
+    write_cifar(temp_path(root, "train.bin"), 3, 2, 97, 0);
+    write_cifar(temp_path(root, "test.bin"), 1, 2, 40, 0);
+    struct dataset *train = open_set(root, SPLIT_TRAIN), *test = open_set(root, SPLIT_TEST);
+    cr_expect_str_eq(dataset_kind(train), "CIFAR-100 binary");
+    expect_labels(train, 3, (int[]){97, 98, 99});
+    expect_labels(test, 1, (int[]){40});
+    expect_pixel(train, 1, 3, 9, 1, 3, 9);
+    dataset_close(train);
+    dataset_close(test);
+    struct dataset *one = open_set(temp_path(root, "train.bin"), SPLIT_TRAIN);
+    cr_expect_str_eq(dataset_kind(one), "CIFAR-100 binary");
+    dataset_close(one);
+}
+
+Test(dataset, cifar_errors)
+{
+    write_cifar(temp_path(root, "a.bin"), 2, 1, 0, 1000);
+    expect_error(temp_path(root, "a.bin"), SPLIT_TRAIN, "a.bin has 5146 bytes", "download it again");
+    temp_write(temp_path(root, "b.bin"), "", 0);
+    expect_error(temp_path(root, "b.bin"), SPLIT_TRAIN, "b.bin is empty", "again");
+    write_cifar(temp_path(root, "c.bin"), 2, 1, 9, 0);
+    expect_error(temp_path(root, "c.bin"), SPLIT_TRAIN, "record 1 has label 10", "download");
+    write_cifar(temp_path(root, "d/test_batch.bin"), 2, 1, 0, 0);
+    expect_error(temp_path(root, "d"), SPLIT_TRAIN, "data_batch_*.bin", "download");
+    write_cifar(temp_path(root, "e/data_batch_1.bin"), 2, 1, 0, 1);
+    expect_error(temp_path(root, "e"), SPLIT_TRAIN, "data_batch_1.bin has 6145 bytes", "3073");
+}
+
+Test(dataset, file_that_shrinks_is_an_error)
+{
+    const char *path = temp_path(root, "a.bin");
+    write_cifar(path, 10, 1, 0, 0);
+    struct dataset *set = open_set(path, SPLIT_TRAIN);
+    cr_assert_eq(truncate(path, 5000), 0);
+    struct image image;
+    struct simclr_error err = {""};
+    cr_expect_eq(dataset_read(set, 0, &image, &err), SIMCLR_OK);
+    image_release(&image);
+    cr_expect_eq(dataset_read(set, 5, &image, &err), SIMCLR_ERR_IO);
+    cr_expect_not_null(strstr(err.text, "shorter"));
+    dataset_close(set);
+}
+
+/* STL-10 */
+
+/* Red is the image's number, green x, blue y; planes column by column. */
+static void write_stl(const char *path, int first, int count)
+{
+    size_t plane = 96 * 96;
+    uint8_t *data = malloc(3 * plane * (size_t)count);
+    for (int i = 0; i < count; i++)
+        for (int x = 0; x < 96; x++)
+            for (int y = 0; y < 96; y++) {
+                uint8_t *p = data + 3 * plane * (size_t)i + (size_t)(x * 96 + y);
+                p[0] = (uint8_t)(first + i);
+                p[plane] = (uint8_t)x;
+                p[2 * plane] = (uint8_t)y;
+            }
+    temp_write(path, data, 3 * plane * (size_t)count);
+    free(data);
+}
+
+Test(dataset, stl10_trains_on_what_has_no_labels)
+{
+    const char *place = "stl10_binary";
+    write_stl(temp_path(root, "%s/unlabeled_X.bin", place), 0, 3);
+    write_stl(temp_path(root, "%s/train_X.bin", place), 10, 2);
+    write_stl(temp_path(root, "%s/test_X.bin", place), 20, 2);
+    temp_write(temp_path(root, "%s/train_y.bin", place), "\x0a\x01", 2);
+    temp_write(temp_path(root, "%s/test_y.bin", place), "\x02\x03", 2);
+    const char *paths[] = {root, temp_path(root, "stl10_binary")};
+    for (int i = 0; i < 2; i++) {
+        struct dataset *train = open_set(paths[i], SPLIT_TRAIN), *bank = open_set(paths[i], SPLIT_LABELLED);
+        struct dataset *test = open_set(paths[i], SPLIT_TEST);
+        cr_expect_str_eq(dataset_kind(train), "STL-10 binary");
+        cr_expect_eq(dataset_classes(train), 0);
+        expect_labels(train, 3, (int[]){-1, -1, -1});
+        expect_labels(bank, 2, (int[]){9, 0});
+        expect_labels(test, 2, (int[]){1, 2});
+        expect_pixel(train, 2, 90, 4, 2, 90, 4);
+        expect_pixel(bank, 1, 3, 95, 11, 3, 95);
+        dataset_close(train);
+        dataset_close(bank);
+        dataset_close(test);
+    }
+    temp_write(temp_path(root, "%s/train_y.bin", place), "\x0a", 1);
+    expect_error(root, SPLIT_LABELLED, "1 labels for 2 images", "download");
+    temp_write(temp_path(root, "%s/train_y.bin", place), "\x0b\x01", 2);
+    expect_error(root, SPLIT_LABELLED, "label 11", "download");
+    cr_assert_eq(remove(temp_path(root, "%s/unlabeled_X.bin", place)), 0);
+    cr_assert_eq(remove(temp_path(root, "%s/train_y.bin", place)), 0);
+    struct dataset *train = open_set(root, SPLIT_TRAIN);
+    cr_expect(dataset_size(train) == 2 && dataset_classes(train) == 0);
+    dataset_close(train);
+    expect_error(temp_path(root, "%s/train_X.bin", place), SPLIT_TRAIN, "one file of STL-10", "folder");
+}
+
+/* .npy */
+
+static void write_npy(const char *path, const char *dict, const void *data, size_t size)
+{
+    uint8_t file[8192] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    size_t length = strlen(dict);
+    file[8] = (uint8_t)length;
+    file[9] = (uint8_t)(length >> 8);
+    memcpy(file + 10, dict, length);
+    memcpy(file + 10 + length, data, size);
+    temp_write(path, file, 10 + length + size);
+}
+
+Test(dataset, npy_of_colour_grey_and_alpha)
+{
+    uint8_t data[48];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)i;
+    const char *path = temp_path(root, "x.npy");
+    write_npy(path, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 4, 3), }\n", data, 48);
+    struct dataset *set = open_set(path, SPLIT_TRAIN);
+    cr_expect(dataset_size(set) == 2 && dataset_classes(set) == 0 && dataset_is_raw(set));
+    expect_pixel(set, 1, 3, 1, 45, 46, 47);
+    dataset_close(set);
+    cr_expect_null(open_set(path, SPLIT_TEST));
+    write_npy(path, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 6), }\n", data, 48);
+    set = open_set(path, SPLIT_TRAIN);
+    expect_pixel(set, 1, 5, 3, 47, 47, 47);
+    dataset_close(set);
+    write_npy(path, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2, 2, 4), }\n", data, 48);
+    set = open_set(path, SPLIT_TRAIN);
+    expect_pixel(set, 2, 1, 1, 44, 45, 46);
+    dataset_close(set);
+}
+
+Test(dataset, npy_labels_lie_beside)
+{
+    const char *path = temp_path(root, "x.npy"), *labels = temp_path(root, "x.labels.npy");
+    write_npy(path, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 1, 1, 1), }\n", "abc", 3);
+    const int64_t wide[3] = {2, -1, 0};
+    write_npy(labels, "{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", wide, sizeof wide);
+    struct dataset *set = open_set(path, SPLIT_TRAIN);
+    cr_expect_eq(dataset_classes(set), 3);
+    expect_labels(set, 3, (int[]){2, -1, 0});
+    dataset_close(set);
+    write_npy(labels, "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }\n", "\1\2", 2);
+    expect_error(path, SPLIT_TRAIN, "x.labels.npy", "list of 3 labels");
+    write_npy(labels, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", wide, 12);
+    expect_error(path, SPLIT_TRAIN, "<f4", "integers");
+    const int32_t large[3] = {0, 2000000000, 0};
+    write_npy(labels, "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }\n", large, sizeof large);
+    expect_error(path, SPLIT_TRAIN, "label 2000000000", "number classes");
+}
+
+Test(dataset, npy_errors)
+{
+    const struct {
+        const char *dict, *part, *other;
+    } cases[] = {
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "<f4", "astype"},
+        {"{'descr': '|u1', 'fortran_order': True, 'shape': (1, 2, 2, 3), }", "Fortran", "ascontiguousarray"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }", "1 dimensions", "(N, H, W, C)"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 2, 2), }", "(1, 3, 2, 2)", "transpose"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 2, 2, 3), }", "no image", "x.npy"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (5, 2, 2, 3), }", "cut short", "again"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904, 4, 4, 3), }", "cut short", "again"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 70000, 70000, 3), }", "sides", "65536"},
+        {"{'descr': '|u1', 'shape': (1, 2, 2, 3), }", "header", "numpy.save"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, -2, 2, 3), }", "header", "numpy.save"},
+        {"{'descr': [('a', '<u1')], 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "a structure", "astype"},
+    };
+    const char *path = temp_path(root, "x.npy");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_npy(path, cases[i].dict, "0123456789ab", 12);
+        expect_error(path, SPLIT_TRAIN, cases[i].part, cases[i].other);
+    }
+    temp_write(path, "\x93NUM", 4);
+    expect_error(path, SPLIT_TRAIN, "x.npy", "not a .npy file");
+    temp_write(path, "", 0);
+    expect_error(path, SPLIT_TRAIN, "x.npy is empty", "again");
+}
+
+/* Built in, and real */
+
+Test(dataset, generated_set)
+{
+    struct dataset *train = open_set(NULL, SPLIT_TRAIN), *test = open_set(NULL, SPLIT_TEST);
+    cr_expect(dataset_size(train) == 4000 && dataset_size(test) == 1000 && dataset_classes(train) == 10);
+    cr_expect_neq(dataset_fingerprint(train), dataset_fingerprint(test));
+    int counts[10] = {0};
+    for (size_t i = 0; i < 4000; i++)
+        counts[dataset_label(train, i)]++;
+    for (int c = 0; c < 10; c++)
+        cr_expect_eq(counts[c], 400);
+    struct image image;
+    cr_assert_eq(dataset_read(test, 999, &image, NULL), SIMCLR_OK);
+    cr_expect(image.w == 32 && image.h == 32 && image.c == 3);
+    image_release(&image);
+    dataset_close(train);
+    dataset_close(test);
+}
+
+Test(dataset, real_cifar10)
+{
+    const char *path = "../shared/data/cifar10";
+    if (access(path, R_OK))
+        cr_skip("no CIFAR-10 at %s", path);
+    struct dataset *train = open_set(path, SPLIT_TRAIN), *test = open_set(path, SPLIT_TEST);
+    cr_expect(dataset_size(train) == 50000 && dataset_size(test) == 10000);
+    int counts[10] = {0};
+    for (size_t i = 0; i < 50000; i++)
+        counts[dataset_label(train, i)]++;
+    for (int c = 0; c < 10; c++)
+        cr_expect_eq(counts[c], 5000);
+    cr_expect(dataset_label(train, 0) == 6 && dataset_label(test, 0) == 3); /* a frog, a cat */
+    expect_pixel(train, 0, 0, 0, 59, 62, 63);
+    dataset_close(train);
+    dataset_close(test);
+}
+
+Test(dataset, real_photographs)
+{
+    const char *path = "../shared/data/imagenette-mini/train";
+    if (access(path, R_OK))
+        cr_skip("no photographs at %s", path);
+    struct dataset_options some = {.limit = 60, .channels = 3};
+    struct dataset *train = open_with(path, SPLIT_TRAIN, &some), *test = open_with(path, SPLIT_TEST, &some);
+    cr_expect(dataset_classes(train) == 10 && dataset_size(train) == 60);
+    cr_assert_not_null(test);
+    for (size_t i = 0; i < 60; i++) {
+        struct image image;
+        struct simclr_error err = {""};
+        cr_expect_eq(dataset_label(train, i), (int)(i / 6)); /* 200 a class, evenly spread */
+        cr_assert_eq(dataset_read(train, i, &image, &err), SIMCLR_OK, "%s", err.text);
+        cr_expect(image.w == 224 && image.h == 224);
+        image_release(&image);
+    }
+    dataset_close(train);
+    dataset_close(test);
+}

@@ -1,0 +1,211 @@
+/* Batches: the epoch's order, streams per image, broken images, caches and threads that change nothing. */
+#include "base/rng.h"
+#include "data/loader.h"
+#include "simd/dispatch.h"
+#include "tests/temp_files.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIDE = 8, COUNT = 12, FLOATS = SIDE * SIDE * 3, ROOM = 1 << 20 };
+
+static char *root;
+static void setup(void) { root = temp_folder(); }
+static void teardown(void) { temp_remove(root); }
+TestSuite(loader, .init = setup, .fini = teardown);
+
+static struct dataset *pictures(int count)
+{
+    for (int i = 0; i < count; i++)
+        write_gradient(temp_path(root, "%d/%02d.bmp", i % 2, i), 10 + i, 16, (unsigned)i);
+    struct dataset *set;
+    cr_assert_eq(dataset_open(&set, root, SPLIT_TRAIN, &(struct dataset_options){.channels = 3}, NULL), SIMCLR_OK);
+    return set;
+}
+
+static struct loader *make(const struct dataset *set, int threads, size_t cache)
+{
+    static struct engine engines[8];
+    static int used;
+    struct engine *engine = &engines[used++ % 8];
+    *engine = (struct engine){.kernels = isa_resolve("scalar"), .threads = threads};
+    struct loader_config config = {.image_size = SIDE, .channels = 3, .seed = 5};
+    augment_preset(&config.augment, "paper");
+    uint32_t items[COUNT];
+    size_t count = dataset_size(set);
+    for (size_t i = 0; i < count; i++)
+        items[i] = (uint32_t)i;
+    struct loader *loader;
+    struct simclr_error err;
+    cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, cache, &err), SIMCLR_OK, "%s", err.text);
+    return loader;
+}
+
+static void batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int count)
+{
+    struct simclr_error err = {""};
+    cr_assert_eq(loader_batch(loader, out, epoch, first, count, &err), SIMCLR_OK, "%s", err.text);
+}
+
+/* An epoch in batches of `step`, as (2, COUNT, FLOATS) whatever the step. */
+static void epoch_of(struct loader *loader, float *views, uint32_t epoch, int step)
+{
+    float out[2 * COUNT * FLOATS];
+    for (int first = 0; first < COUNT; first += step) {
+        int n = COUNT - first < step ? COUNT - first : step;
+        batch(loader, out, epoch, (size_t)first, n);
+        for (int view = 0; view < 2; view++)
+            memcpy(views + (view * COUNT + first) * FLOATS, out + view * n * FLOATS, (size_t)n * FLOATS * sizeof *out);
+    }
+}
+
+Test(loader, batch_size_threads_and_cache_change_nothing)
+{
+    struct dataset *set = pictures(COUNT);
+    static float want[2 * COUNT * FLOATS], got[2 * COUNT * FLOATS];
+    struct loader *plain = make(set, 1, 0);
+    epoch_of(plain, want, 3, COUNT);
+    const struct {
+        int threads, step;
+        size_t cache;
+    } cases[] = {{1, 5, 0}, {3, COUNT, 0}, {3, 5, ROOM}, {2, 1, ROOM}, {3, 4, 1500}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loader *other = make(set, cases[i].threads, cases[i].cache);
+        epoch_of(other, got, 2, cases[i].step); /* fills the cache */
+        epoch_of(other, got, 3, cases[i].step);
+        cr_expect_arr_eq(got, want, sizeof want, "case %zu", i);
+        loader_free(other);
+    }
+    epoch_of(plain, got, 4, COUNT);
+    cr_expect_arr_neq(got, want, sizeof want);
+    cr_expect_arr_neq(want, want + COUNT * FLOATS, sizeof want / 2); /* the views differ */
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        cr_assert(want[i] >= 0.0f && want[i] <= 1.0f);
+    loader_free(plain);
+    dataset_close(set);
+}
+
+/* Slot s of an epoch is the image at order[s] with the streams that loader.h promises. */
+Test(loader, order_and_streams_are_as_promised)
+{
+    struct dataset *set = pictures(COUNT);
+    struct loader *loader = make(set, 2, ROOM);
+    static float views[2 * COUNT * FLOATS];
+    float want[FLOATS];
+    epoch_of(loader, views, 7, 5);
+    uint32_t order[COUNT];
+    struct rng shuffle = rng_stream(5, RNG_SHUFFLE, 7, 0);
+    rng_permutation(&shuffle, order, COUNT);
+    struct augment_config config;
+    augment_preset(&config, "paper");
+    for (int slot = 0; slot < COUNT; slot++)
+        for (int view = 0; view < 2; view++) {
+            struct image image;
+            struct augment_params params;
+            struct rng rng = rng_stream(5, RNG_AUGMENT, 7, 2 * order[slot] + (uint64_t)view);
+            cr_assert_eq(dataset_read(set, order[slot], &image, NULL), SIMCLR_OK);
+            augment_draw(&params, &config, image.h, image.w, &rng);
+            void *scratch = calloc(1, augment_scratch(image.h, image.w, 3, SIDE) + 64);
+            void *aligned = (void *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+            augment_apply(isa_resolve("scalar"), want, &image, &params, &config, SIDE, aligned);
+            cr_expect_arr_eq(views + (view * COUNT + slot) * FLOATS, want, sizeof want, "slot %d view %d", slot, view);
+            free(scratch);
+            image_release(&image);
+        }
+    loader_free(loader);
+    dataset_close(set);
+}
+
+Test(loader, broken_images_are_replaced_and_listed_once)
+{
+    dataset_close(pictures(COUNT));
+    temp_write(temp_path(root, "0/04.bmp"), "", 0);
+    temp_write(temp_path(root, "1/03.bmp"), "BM", 2);
+    temp_write(temp_path(root, "1/05.bmp"), "text", 4);
+    struct dataset *set = pictures(0);
+    static float want[2 * COUNT * FLOATS], got[2 * COUNT * FLOATS];
+    const char *const expected[] = {"0/04.bmp: the file is empty", "1/03.bmp: the BMP ends before its picture does: it is cut short, copy it again",
+                                    "1/05.bmp: not a JPEG, PNG or BMP file, whatever its name says"};
+    for (int threads = 1; threads <= 3; threads++) {
+        struct loader *loader = make(set, threads, threads == 2 ? 0 : ROOM);
+        epoch_of(loader, threads == 1 ? want : got, 1, threads == 3 ? 5 : COUNT);
+        epoch_of(loader, threads == 1 ? want : got, 1, COUNT); /* the same once they are known */
+        if (threads > 1)
+            cr_expect_arr_eq(got, want, sizeof want, "%d threads", threads);
+        const char *const *messages;
+        cr_assert_eq(loader_broken(loader, &messages), 3);
+        for (int i = 0; i < 3; i++)
+            cr_expect_str_eq(messages[i], expected[i]);
+        loader_free(loader);
+    }
+    dataset_close(set);
+}
+
+Test(loader, clean_images_and_labels)
+{
+    dataset_close(pictures(COUNT));
+    temp_write(temp_path(root, "0/04.bmp"), "", 0);
+    struct dataset *set = pictures(0);
+    struct loader *loader = make(set, 2, ROOM);
+    static float out[COUNT * FLOATS], zeros[FLOATS];
+    int labels[COUNT];
+    memset(out, 0xff, sizeof out);
+    struct simclr_error err;
+    cr_assert_eq(loader_clean(loader, out, labels, 0, COUNT, &err), SIMCLR_OK);
+    for (int i = 0; i < COUNT; i++) {
+        cr_expect_eq(labels[i], i == 2 ? -1 : i / 6); /* 0/00 0/02 0/04 ... 1/11 */
+        cr_expect_eq(memcmp(out + i * FLOATS, zeros, sizeof zeros) == 0, i == 2, "image %d", i);
+    }
+    const char *const *messages;
+    cr_expect_eq(loader_broken(loader, &messages), 1);
+    float part[2 * FLOATS];
+    cr_assert_eq(loader_clean(loader, part, NULL, 6, 2, &err), SIMCLR_OK);
+    cr_expect_arr_eq(part, out + 6 * FLOATS, sizeof part);
+    cr_expect_eq(loader_clean(loader, part, NULL, COUNT, 1, &err), SIMCLR_ERR_USAGE);
+    loader_free(loader);
+    dataset_close(set);
+}
+
+Test(loader, nothing_readable_is_an_error)
+{
+    for (int i = 0; i < 4; i++)
+        temp_write(temp_path(root, "%d.png", i), "x", 1);
+    struct dataset *set = pictures(0);
+    struct loader *loader = make(set, 3, ROOM);
+    float out[4 * FLOATS];
+    struct simclr_error err = {""};
+    cr_expect_eq(loader_batch(loader, out, 0, 0, 2, &err), SIMCLR_ERR_FORMAT);
+    cr_expect_not_null(strstr(err.text, "none of the 4 images can be read"), "%s", err.text);
+    cr_expect_eq(loader_batch(loader, out, 0, 0, 2, &err), SIMCLR_ERR_FORMAT);
+    cr_expect_eq(loader_batch(loader, out, 0, 3, 2, &err), SIMCLR_ERR_USAGE);
+    cr_expect_not_null(strstr(err.text, "does not fit a set of 4"), "%s", err.text);
+    const char *const *messages;
+    cr_expect_eq(loader_broken(loader, &messages), 4);
+    loader_free(loader);
+    dataset_close(set);
+}
+
+Test(loader, items_choose_images)
+{
+    struct dataset *set = pictures(6);
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct loader_config config = {.image_size = SIDE, .channels = 3};
+    augment_preset(&config.augment, "none");
+    struct loader *all, *some;
+    const uint32_t every[] = {0, 1, 2, 3, 4, 5}, two[] = {4, 1}, wrong[] = {6};
+    struct simclr_error err;
+    cr_assert_eq(loader_create(&all, set, every, 6, &config, &engine, 0, &err), SIMCLR_OK);
+    cr_assert_eq(loader_create(&some, set, two, 2, &config, &engine, 0, &err), SIMCLR_OK);
+    cr_expect(loader_size(some) == 2 && loader_image_floats(some) == FLOATS);
+    float whole[6 * FLOATS], part[2 * FLOATS];
+    cr_assert_eq(loader_clean(all, whole, NULL, 0, 6, &err), SIMCLR_OK);
+    cr_assert_eq(loader_clean(some, part, NULL, 0, 2, &err), SIMCLR_OK);
+    cr_expect_arr_eq(part, whole + 4 * FLOATS, sizeof part / 2);
+    cr_expect_arr_eq(part + FLOATS, whole + FLOATS, sizeof part / 2);
+    loader_free(all);
+    loader_free(some);
+    cr_expect_eq(loader_create(&all, set, wrong, 1, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
+    cr_expect_eq(loader_create(&all, set, wrong, 0, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
+    dataset_close(set);
+}
