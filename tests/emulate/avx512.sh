@@ -1,15 +1,16 @@
 #!/bin/sh
-# Runs static x86-64 programs on an emulated CPU with AVX-512, for machines that have none.
+# Runs x86-64 programs on an emulated CPU with AVX-512, for machines that have none.
 #
 #   tests/emulate/avx512.sh [-f FILE]... [-m MiB] [-t SECONDS] PROGRAM [ARG...] [: PROGRAM [ARG...]]...
 #
 # Prints what the programs print; exits with the first exit code that is not 0, 125 if the emulation itself failed.
-# The programs run in /tmp of the emulated machine; each -f FILE is copied there. ":" starts another program on the
-# same boot, which takes about 35 s. Needs: bochs isolinux syslinux-common xorriso cpio, gcc and static glibc; the
+# The programs, and the libraries that they are linked to, are copied to /bin and run in /tmp of the emulated machine, where
+# each -f FILE (or folder) is found under the relative path given. ":" starts another program on the same boot, which takes
+# about half a minute. Needs: bochs isolinux syslinux-common xorriso cpio, gcc and static glibc; the
 # distribution's kernel is fetched with apt-get and unpacked into $CACHE, not installed.
 #
 # Bochs plays a Skylake-X (F, CD, BW, DQ, VL and nothing newer) at some 50 million instructions a second; qemu has no
-# AVX-512 at all. A static program in an initramfs on a CD image keeps root, loop devices and modules out of it.
+# AVX-512 at all. All is in an initramfs on a CD image: no need to be root, no loop devices, no modules.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +27,7 @@ die() { echo "avx512.sh: $*" >&2; exit 125; }
 
 while getopts f:m:t: option; do
     case $option in
-    f) cp -r "$OPTARG" "$root/tmp/" ;;
+    f) cp -rL --parents "$OPTARG" "$root/tmp/" ;;
     m) memory=$OPTARG ;;
     t) limit=$OPTARG ;;
     *) die "usage: avx512.sh [-f FILE]... [-m MiB] [-t SECONDS] PROGRAM [ARG...] [: PROGRAM [ARG...]]..." ;;
@@ -61,6 +62,7 @@ for arg in "$@" :; do
     :) first=1 ;;
     *) if [ $first = 1 ]; then
            cp -L "$arg" "$root/bin/" || die "no such program: $arg"
+           ldd "$arg" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do cp -L --parents "$library" "$root/"; done
            arg=/bin/$(basename "$arg")
            first=0
        fi ;;

@@ -66,6 +66,8 @@ int main(void)
     mount("proc", "/proc", "proc", 0, "");
     mount("sysfs", "/sys", "sysfs", 0, "");
     mount("dev", "/dev", "devtmpfs", 0, "");
+    mkdir("/dev/shm", 01777);
+    mount("shm", "/dev/shm", "tmpfs", 0, "");
     serial_console();
     if (chdir("/tmp") != 0)
         perror("/tmp");
