@@ -76,7 +76,7 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
 
 test: $(BUILD)/tests/run $(BUILD)/simclr ## build and run the tests (TEST=name runs one suite)
-	$(Q)$(BUILD)/tests/run $(if $(TEST),--filter '$(TEST)/*')
+	$(Q)SIMCLR_BIN=$(BUILD)/simclr OMP_WAIT_POLICY=passive $(BUILD)/tests/run $(if $(TEST),--filter '$(TEST)/*')
 
 demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=DIR: on your images)
 	$(Q)run=runs/demo; n=1; while [ -e $$run ]; do n=$$((n + 1)); run=runs/demo-$$n; done; \
