@@ -11,7 +11,13 @@ static inline void to_planar(float *dst, const uint8_t *src, ptrdiff_t ld, int h
             float *to = dst + ((ptrdiff_t)ch * h + y) * w;
             const uint8_t *from = src + y * ld + ch;
             for (int x = 0; x < w; x++)
-                to[x] = (float)from[(ptrdiff_t)(flip ? w - 1 - x : x) * c] / 255.0f;
+                to[x] = (float)from[(ptrdiff_t)x * c] / 255.0f;
+            /* Turned afterwards: strided bytes read backwards compile to an insertion each instead of shuffles. */
+            for (int x = 0, last = w - 1; flip && x < last; x++, last--) {
+                float left = to[x];
+                to[x] = to[last];
+                to[last] = left;
+            }
         }
 }
 

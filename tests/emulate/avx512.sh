@@ -11,6 +11,7 @@
 #
 # Bochs plays a Skylake-X (F, CD, BW, DQ, VL and nothing newer) at some 50 million instructions a second; qemu has no
 # AVX-512 at all. All is in an initramfs on a CD image: no need to be root, no loop devices, no modules.
+# Known faults of Bochs 2.7: vpinsrb in its EVEX form misreads a byte displacement, and x87 logarithms are off by some ulp.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
