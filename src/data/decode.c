@@ -27,11 +27,14 @@
 #else
 #pragma GCC push_options
 #pragma GCC optimize("wrapv")
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of callbacks, which are not used */
 #endif
 #include <stb_image.h>
 #if defined __clang__
 #pragma clang attribute pop
 #else
+#pragma GCC diagnostic pop
 #pragma GCC pop_options
 #endif
 
