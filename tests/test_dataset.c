@@ -170,12 +170,12 @@ Test(dataset, channels_and_limit)
         write_flat(temp_path(root, "%d.bmp", i), 2, 2, 10 * i, 10 * i, 10 * i);
     struct dataset *set = open_with(root, SPLIT_TRAIN, &(struct dataset_options){.limit = 3, .channels = 1});
     cr_assert_eq(dataset_size(set), 3);
-    const char *names[] = {"0.bmp", "3.bmp", "6.bmp"}; /* evenly spread */
+    const char *names[] = {"0.bmp", "4.bmp", "6.bmp"}; /* one of each third */
     for (size_t i = 0; i < 3; i++) {
         struct image image;
         expect_name(set, i, names[i]);
         cr_assert_eq(dataset_read(set, i, &image, NULL), SIMCLR_OK);
-        cr_expect(image.c == 1 && image.pixels[3] == 30 * i);
+        cr_expect(image.c == 1 && image.pixels[3] == (i ? 20 + 20 * i : 0));
         image_release(&image);
     }
     struct image image;
@@ -442,6 +442,16 @@ Test(dataset, generated_set)
     image_release(&image);
     dataset_close(train);
     dataset_close(test);
+    const size_t limits[] = {40, 100, 400, 1000, 1999}; /* classes take turns in this set: a fixed stride would meet only some */
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct dataset *part = open_with(NULL, SPLIT_TRAIN, &(struct dataset_options){.limit = limits[i], .channels = 3});
+        int of[10] = {0};
+        for (size_t j = 0; j < limits[i]; j++)
+            of[dataset_label(part, j)]++;
+        for (int c = 0; c < 10; c++)
+            cr_expect(of[c] >= (int)limits[i] / 20, "%d of %zu pictures are of class %d", of[c], limits[i], c);
+        dataset_close(part);
+    }
 }
 
 Test(dataset, real_cifar10)

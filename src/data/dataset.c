@@ -88,11 +88,14 @@ static enum simclr_status recognise(const struct dataset_format **format, char *
                           path);
 }
 
-/* Position in the files of image index: a limit takes evenly spread ones. */
+/* Position in the files of image index. A limit takes one from each of as many equal stretches, at places that follow the golden
+ * ratio: where classes take turns in the files, a fixed place would meet only some of them. */
 static size_t source_index(const struct dataset *set, size_t index)
 {
     uint64_t whole = set->total / set->size, rest = set->total % set->size;
-    return (size_t)(index * whole + index * rest / set->size);
+    uint64_t first = index * whole + index * rest / set->size, next = (index + 1) * whole + (index + 1) * rest / set->size;
+    uint64_t place = index * UINT64_C(0x9e3779b97f4a7c15) >> 32; /* a fraction of 2^32 */
+    return (size_t)(first + (place * (next - first) >> 32));
 }
 
 /* Records have no names of their own, so a few of them stand for the content. */
