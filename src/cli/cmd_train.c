@@ -117,8 +117,7 @@ static enum simclr_status load_base(struct train_command *c, bool *loaded, struc
     }
     if (!c->resume)
         return SIMCLR_OK;
-    checkpoint_newest(path, sizeof path, c->output);
-    if (!path[0] || snprintf(path, sizeof path, "%s/config.json", c->output) >= PATH_SIZE || access(path, R_OK) != 0)
+    if (snprintf(path, sizeof path, "%s/config.json", c->output) >= PATH_SIZE || access(path, F_OK) != 0)
         return SIMCLR_OK;
     *loaded = true;
     return train_config_load(&c->config, path, err);
@@ -261,7 +260,7 @@ static void summarize(const struct train_command *c, const struct train_result *
         printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", c->run);
     if (result->knn >= 0 && result->knn_untrained >= 0)
         printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
-    else if (result->knn_untrained >= 0)
+    else if (result->trained == 0)
         printf("the run was complete; nothing was left to train\n");
     else if (c->config.knn_every > 0)
         printf("no kNN figure: the images have no labels\n");

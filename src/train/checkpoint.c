@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,19 +141,27 @@ static enum simclr_status write_entries(const char *path, const struct group *gr
     return status;
 }
 
+static void checkpoint_name(char *name, size_t size, long long step)
+{
+    snprintf(name, size, "checkpoint-%08lld.safetensors", step);
+}
+
 /* The step in a checkpoint's file name, or -1. */
 static long long step_of_name(const char *name)
 {
     long long step;
-    int end = 0;
-    if (sscanf(name, "checkpoint-%8lld.safetensors%n", &step, &end) != 1 || !end || name[end])
+    char same[64];
+    if (sscanf(name, "checkpoint-%lld.safetensors", &step) != 1)
         return -1;
-    return step;
+    checkpoint_name(same, sizeof same, step);
+    return strcmp(name, same) == 0 ? step : -1;
 }
 
 static void checkpoint_path(char *path, size_t size, const char *run, long long step)
 {
-    snprintf(path, size, "%s/checkpoint-%08lld.safetensors", run, step);
+    char name[64];
+    checkpoint_name(name, sizeof name, step);
+    snprintf(path, size, "%s/%s", run, name);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -222,6 +231,33 @@ void checkpoint_newest(char *path, size_t size, const char *run)
         checkpoint_path(path, size, run, newest);
 }
 
+/* Settings are texts of a setting a line: the first line of each that differs, without indent and comma. */
+static bool first_difference(char was[128], char is[128], const char *old, const char *new)
+{
+    while (*old && *new) {
+        size_t n = strcspn(old, "\n"), m = strcspn(new, "\n");
+        if (n != m || memcmp(old, new, n) != 0) {
+            size_t i = strspn(old, " "), j = strspn(new, " ");
+            snprintf(was, 128, "%.*s", (int)(n - i - (n > i && old[n - 1] == ',')), old + i);
+            snprintf(is, 128, "%.*s", (int)(m - j - (m > j && new[m - 1] == ',')), new + j);
+            return true;
+        }
+        old += n + (old[n] == '\n');
+        new += m + (new[m] == '\n');
+    }
+    return false;
+}
+
+static enum simclr_status check_settings(const char *path, const char *old, const char *new, struct simclr_error *err)
+{
+    char was[128], is[128];
+    if (old && strcmp(old, new) == 0)
+        return SIMCLR_OK;
+    if (old && first_difference(was, is, old, new))
+        return fail(err, SIMCLR_ERR_USAGE, "%s was trained with %s, not %s; resume with the options in its config.json", path, was, is);
+    return fail(err, SIMCLR_ERR_USAGE, "%s was trained with other settings; resume with the options in its config.json", path);
+}
+
 static enum simclr_status check_metadata(const char *path, const struct safetensors *file, const struct checkpoint_target *target,
                                          struct simclr_error *err)
 {
@@ -233,12 +269,9 @@ static enum simclr_status check_metadata(const char *path, const struct safetens
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
     const char *dataset = safetensors_metadata(file, "dataset");
     if (!dataset || strcmp(dataset, fingerprint))
-        return fail(err, SIMCLR_ERR_USAGE, "%s was trained on another data set (fingerprint %s, here %s); resume with the same images",
-                    path, dataset ? dataset : "(none)", fingerprint);
-    const char *settings = safetensors_metadata(file, "settings");
-    if (!settings || strcmp(settings, target->settings))
-        return fail(err, SIMCLR_ERR_USAGE, "%s was trained with other settings; resume with the options in its config.json", path);
-    return SIMCLR_OK;
+        return fail(err, SIMCLR_ERR_USAGE, "%s was trained on another data set (fingerprint %s, here %s); resume with the same images and, where "
+                    "a tenth of them is held out for kNN, without switching --knn-every on or off", path, dataset ? dataset : "(none)", fingerprint);
+    return check_settings(path, safetensors_metadata(file, "settings"), target->settings, err);
 }
 
 static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct group *group,

@@ -71,6 +71,26 @@ static void split_tenth(struct items *all, struct items *held_out, uint64_t seed
     qsort(held_out->at, held_out->count, sizeof *held_out->at, ascending);
 }
 
+static bool has_labels(const struct dataset *set)
+{
+    for (size_t i = 0; dataset_classes(set) > 0 && i < dataset_size(set); i++)
+        if (dataset_label(set, i) >= 0)
+            return true;
+    return false;
+}
+
+/* Pictures without labels (a competition's test/) cannot be queries; a tenth is held out as if they were not there. */
+static enum simclr_status open_test(struct run_data *data, const char *path, const struct dataset_options *options,
+                                    struct simclr_error *err)
+{
+    enum simclr_status status = dataset_open(&data->test_set, path, SPLIT_TEST, options, err);
+    if (data->test_set && !has_labels(data->test_set)) {
+        dataset_close(data->test_set);
+        data->test_set = NULL;
+    }
+    return status;
+}
+
 static enum simclr_status open_sets(struct run_data *data, const struct train_config *config, struct simclr_error *err)
 {
     const char *path = config->data[0] ? config->data : NULL;
@@ -92,7 +112,7 @@ static enum simclr_status open_sets(struct run_data *data, const struct train_co
     if (!data->bank_set)
         return SIMCLR_OK;
     data->classes = dataset_classes(data->bank_set);
-    return dataset_open(&data->test_set, path, SPLIT_TEST, &options, err);
+    return open_test(data, path, &options, err);
 }
 
 static enum simclr_status make_loaders(struct run_data *data, const struct items *train, const struct items *bank,
@@ -124,6 +144,8 @@ static enum simclr_status make_splits(struct run_data *data, const struct train_
     if (status == SIMCLR_OK && data->bank_set && !data->test_set && bank.count >= HELD_OUT) {
         split_tenth(&bank, &test, config->seed);
         data->test_set = data->bank_set;
+        if (data->bank_set == data->train_set) /* a resumed run must hold the same out */
+            data->fingerprint ^= UINT64_C(0x9e3779b97f4a7c15) * test.count;
     }
     if (status == SIMCLR_OK) /* queries are never trained on */
         status = make_loaders(data, data->bank_set == data->train_set ? &bank : &train, &bank, &test, config, engine, err);

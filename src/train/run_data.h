@@ -9,7 +9,7 @@ struct run_data {
     struct dataset *train_set, *bank_set, *test_set; /* the latter two may be train_set, or NULL */
     struct loader *train, *bank, *test;              /* bank and test NULL: no labels, no kNN */
     int classes;
-    uint64_t fingerprint;
+    uint64_t fingerprint; /* of what is trained on */
 };
 
 /* Opens what config names and fills in what config leaves to the data: image_size 0, stem auto. */

@@ -7,6 +7,7 @@
 #include "eval/knn.h"
 #include "io/file.h"
 #include "nn/ntxent.h"
+#include "train/broken.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
@@ -42,6 +43,7 @@ struct trainer {
     double started, data_seconds, epoch_started, epoch_data_seconds, last_checkpoint;
     uint64_t epoch_images;
     double knn;
+    size_t broken;              /* images listed as broken */
 
     train_report_fn *report;
     void *report_ctx;
@@ -147,22 +149,6 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
     return t->report ? t->report(t->report_ctx, &p, epoch_done) : 0;
 }
 
-static enum simclr_status list_broken(const struct trainer *t, struct simclr_error *err)
-{
-    const char *const *messages;
-    size_t n = loader_broken(t->data.train, &messages);
-    if (n == 0)
-        return SIMCLR_OK;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/broken.txt", t->run);
-    FILE *f = fopen(path, "w");
-    for (size_t i = 0; f && i < n; i++)
-        fprintf(f, "%s\n", messages[i]);
-    if (!f || fclose(f))
-        return fail(err, SIMCLR_ERR_IO, "cannot write %s; is the disk full?", path);
-    return SIMCLR_OK;
-}
-
 /* ---- evaluating ---- */
 
 /* kNN accuracy of the present encoder into *accuracy; < 0 when the set has no labels. */
@@ -191,12 +177,14 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
     return status;
 }
 
+/* Broken images are listed with each checkpoint: a resumed run need not meet again those of the steps before. */
 static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error *err)
 {
     tell(t, "checkpoint", false);
     struct checkpoint_target target = checkpoint_of(t);
     t->last_checkpoint = now();
-    return checkpoint_write(t->run, t->config.keep, &target, &t->state, err);
+    enum simclr_status status = broken_list(t->run, &t->data, &t->broken, err);
+    return status == SIMCLR_OK ? checkpoint_write(t->run, t->config.keep, &target, &t->state, err) : status;
 }
 
 /* ---- training ---- */
@@ -226,7 +214,7 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     network_forward(t->network, t->views, 2 * batch, true, &h, &z);
     ntxent(t->engine, &result, t->dz, z, 2 * batch, c->network.out_dim, (float)c->temperature, t->loss_scratch);
     if (!isfinite(result.loss))
-        return fail(err, SIMCLR_ERR_USAGE, "the loss is no longer a number at step %llu; the last checkpoint is good: try a smaller --lr",
+        return fail(err, SIMCLR_ERR_USAGE, "the loss is no longer a number at step %llu; train again in another folder with a smaller --lr",
                     (unsigned long long)t->state.step + 1);
     network_backward(t->network, t->views, t->dz, 2 * batch);
     size_t ignored;
@@ -269,7 +257,7 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
         status = evaluate(t, &t->knn, err);
     if (status == SIMCLR_OK)
-        status = list_broken(t, err);
+        status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK)
         status = write_metrics(t, seconds, err);
     return status;
@@ -305,6 +293,7 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
         if (status != SIMCLR_OK)
             return status;
         bool epoch_done = t->state.step % t->steps_per_epoch == 0;
+        result->trained++;
         result->loss = t->state.loss / (double)t->state.epoch_steps;
         if (epoch_done && (status = end_epoch(t, err)) != SIMCLR_OK)
             return status;
@@ -344,10 +333,13 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (resume && path[0]) {
         struct checkpoint_target target = checkpoint_of(t);
         enum simclr_status status = checkpoint_load(path, &target, &t->state, err);
+        if (status == SIMCLR_OK)
+            status = broken_list(t->run, &t->data, &t->broken, err);
         return status == SIMCLR_OK ? metrics_rewind(t->run, t->state.step, err) : status;
     }
     snprintf(path, sizeof path, "%s/config.json", t->run);
     enum simclr_status status = folder_create(t->run, err);
+    broken_clear(t->run);
     if (status == SIMCLR_OK)
         status = train_config_save(&t->config, path, err);
     if (status == SIMCLR_OK)
@@ -369,12 +361,8 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
         status = begin(&t, resume, err);
     if (status == SIMCLR_OK)
         status = train_loop(&t, result, err);
-    if (t.data.train) {
-        const char *const *messages;
-        result->broken = loader_broken(t.data.train, &messages);
-    }
+    result->broken = t.broken;
     result->steps = t.state.step;
-    result->images = t.state.step * (uint64_t)t.config.batch_size;
     result->knn_untrained = t.state.knn_untrained;
     tear_down(&t);
     return status;

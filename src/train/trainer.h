@@ -46,7 +46,7 @@ struct train_progress {
 typedef int train_report_fn(void *ctx, const struct train_progress *progress, bool epoch_done);
 
 struct train_result {
-    uint64_t steps, images;
+    uint64_t steps, trained;   /* of the whole run so far, and of this call */
     size_t broken;             /* images skipped, listed in RUN/broken.txt */
     double loss, knn_untrained, knn;
 };

@@ -1,0 +1,385 @@
+/* Whole runs: stopped, killed and resumed to the same files on any ISA and threads; what is held out; broken images; refusals. */
+#include "data/loader.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "tests/harness.h"
+#include "tests/temp_files.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/run_data.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SIDE = 8, PICTURES = 20, BATCH = 4, STEPS = 8 }; /* 18 are trained on: 4 steps an epoch, 2 epochs */
+
+static char *root;
+static struct simclr_error err;
+static struct train_config config;
+static struct train_result result;
+
+static void write_npy(const char *path, const char *dtype, const char *shape, const void *data, size_t size)
+{
+    char header[118];
+    int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", dtype, shape);
+    memset(header + n, ' ', sizeof header - (size_t)n);
+    header[sizeof header - 1] = '\n';
+    uint8_t *file = malloc(10 + sizeof header + size);
+    memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10);
+    memcpy(file + 10, header, sizeof header);
+    memcpy(file + 10 + sizeof header, data, size);
+    temp_write(path, file, 10 + sizeof header + size);
+    free(file);
+}
+
+/* PICTURES pictures of one grey each, 10 i + shade for picture i, with labels of two classes. */
+static void write_set(const char *name, int shade)
+{
+    static uint8_t pixels[PICTURES][SIDE * SIDE * 3];
+    uint8_t labels[PICTURES];
+    for (int i = 0; i < PICTURES; i++) {
+        paint_gradient(pixels[i], SIDE, SIDE, (unsigned)(i + shade));
+        pixels[i][0] = pixels[i][1] = pixels[i][2] = (uint8_t)(10 * i + shade);
+        labels[i] = (uint8_t)(i % 2);
+    }
+    write_npy(temp_path(root, "%s.npy", name), "|u1", "(20, 8, 8, 3)", pixels, sizeof pixels);
+    write_npy(temp_path(root, "%s.labels.npy", name), "|u1", "(20,)", labels, sizeof labels);
+}
+
+static void set_up(void)
+{
+    root = temp_folder();
+    write_set("set", 0);
+    train_defaults(&config);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "set.npy"));
+    config.network.depth = 18;
+    config.network.width = 0.25;
+    config.network.out_dim = 8;
+    config.batch_size = BATCH;
+    config.epochs = 2;
+    config.knn_k = 5;
+    config.checkpoint_minutes = 0;
+    config.checkpoint_every = 3;
+    config.keep = 0;
+    augment_preset(&config.augment, "paper");
+}
+static void tear_down(void) { temp_remove(root); }
+TestSuite(trainer, .init = set_up, .fini = tear_down, .timeout = 120);
+
+struct interruption {
+    uint64_t step; /* 0: never */
+    bool kill;     /* as by kill -9: no checkpoint is written */
+};
+
+static int report(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    (void)epoch_done;
+    const struct interruption *stop = ctx;
+    bool now = stop && stop->step && progress->step == stop->step && strcmp(progress->phase, "train") == 0;
+    if (now && stop->kill)
+        _exit(0);
+    return now;
+}
+
+static enum simclr_status run_on(const char *isa, int threads, const char *run, bool resume, struct interruption stop)
+{
+    struct engine engine = {.kernels = isa_resolve(isa), .threads = threads};
+    cr_assert_not_null(engine.kernels);
+    return train_run(&config, temp_path(root, "%s", run), resume, &engine, report, &stop, &result, &err);
+}
+
+static void run_whole(const char *run)
+{
+    cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
+}
+
+static void resume_on(const char *isa, int threads, const char *run)
+{
+    cr_assert_eq(run_on(isa, threads, run, true, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
+}
+
+static char *file_of(size_t *size, const char *run, const char *name)
+{
+    void *data;
+    cr_assert_eq(file_read(&data, size, temp_path(root, "%s/%s", run, name), 1 << 28, &err), SIMCLR_OK, "%s", err.text);
+    return data;
+}
+
+static void expect_same_file(const char *run, const char *other, const char *name)
+{
+    size_t n, m;
+    char *a = file_of(&n, run, name), *b = file_of(&m, other, name);
+    cr_expect(n == m && memcmp(a, b, n) == 0, "%s of %s and %s differ", name, run, other);
+    free(a);
+    free(b);
+}
+
+/* metrics.jsonl without what was timed */
+static char *metrics_of(const char *run)
+{
+    size_t size, kept = 0;
+    char *text = file_of(&size, run, "metrics.jsonl");
+    for (char *line = text; *line;) {
+        char *perf = strstr(line, ", \"perf\""), *end = strchr(line, '\n');
+        cr_assert(perf && end && perf < end, "%s", line);
+        memmove(text + kept, line, (size_t)(perf - line));
+        kept += (size_t)(perf - line);
+        text[kept++] = '\n';
+        line = end + 1;
+    }
+    text[kept] = 0;
+    return text;
+}
+
+static void expect_same_run(const char *run, const char *other)
+{
+    expect_same_file(run, other, "checkpoint-00000008.safetensors");
+    char *a = metrics_of(run), *b = metrics_of(other);
+    cr_expect_str_eq(a, b, "metrics of %s and %s differ", run, other);
+    free(a);
+    free(b);
+}
+
+Test(trainer, a_stopped_run_goes_on_to_the_same_files)
+{
+    run_whole("whole");
+    cr_expect(result.steps == STEPS && result.trained == STEPS && result.knn >= 0 && result.broken == 0);
+    for (uint64_t step = 1; step <= 5; step++) { /* within an epoch and at its end */
+        const char *run = "stopped";
+        cr_assert_eq(run_on("auto", 1, run, step > 1, (struct interruption){.step = step}), SIMCLR_ERR_CANCELLED);
+        cr_expect_not_null(strstr(err.text, "--resume"), "%s", err.text);
+        cr_expect_eq(result.trained, 1);
+    }
+    resume_on("scalar", 3, "stopped");
+    expect_same_run("whole", "stopped");
+    resume_on("auto", 1, "stopped"); /* nothing is left */
+    cr_expect(result.trained == 0 && result.steps == STEPS);
+    expect_same_run("whole", "stopped");
+}
+
+Test(trainer, a_killed_run_goes_on_to_the_same_files)
+{
+    run_whole("whole");
+    for (uint64_t step = 2; step <= 7; step += 5) { /* before the first checkpoint; after the one of step 6 */
+        char run[16];
+        snprintf(run, sizeof run, "killed%d", (int)step);
+        pid_t child = fork();
+        cr_assert_geq(child, 0);
+        if (child == 0) {
+            run_on("auto", 1, run, true, (struct interruption){.step = step, .kill = true});
+            _exit(1);
+        }
+        int status;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        resume_on("auto", 2, run);
+        cr_expect_eq(result.trained, step == 2 ? STEPS : STEPS - 6);
+        expect_same_run("whole", run);
+    }
+}
+
+/* A line that a killed run left after its last checkpoint, and a torn one, are not kept. */
+Test(trainer, metrics_after_the_checkpoint_are_written_again)
+{
+    config.checkpoint_every = 6;
+    run_whole("whole");
+    cr_assert_eq(run_on("auto", 1, "cut", false, (struct interruption){.step = 6}), SIMCLR_ERR_CANCELLED);
+    FILE *f = fopen(temp_path(root, "cut/metrics.jsonl"), "a");
+    cr_assert_not_null(f);
+    fputs("{\"epoch\": 2, \"step\": 8, \"loss\": 1.0, \"perf\": {}}\n{\"epoch\": 3, \"st", f);
+    fclose(f);
+    resume_on("auto", 1, "cut");
+    expect_same_run("whole", "cut");
+}
+
+Test(trainer, every_isa_and_thread_count_writes_the_same_bytes)
+{
+    const struct kernels *isas[8];
+    const int threads[] = {1, 2, 3, 5};
+    size_t count = test_isas(isas);
+    config.keep_last = true;
+    config.epochs = 1;
+    config.checkpoint_every = 1000;
+    for (size_t i = 0; i < count; i++)
+        for (int t = 0; t < 4; t++) {
+            char run[32];
+            snprintf(run, sizeof run, "%s-%d", isas[i]->name, threads[t]);
+            cr_assert_eq(run_on(isas[i]->name, threads[t], run, false, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
+            cr_expect_eq(result.steps, 5); /* 4 whole batches and one of 2 */
+            expect_same_file("scalar-1", run, "checkpoint-00000005.safetensors");
+        }
+}
+
+/* Which pictures a loader has, by their first pixel. */
+static void mark(int seen[PICTURES], struct loader *loader)
+{
+    float *out = malloc(loader_size(loader) * loader_image_floats(loader) * sizeof *out);
+    cr_assert_eq(loader_clean(loader, out, NULL, 0, (int)loader_size(loader), &err), SIMCLR_OK, "%s", err.text);
+    for (size_t i = 0; i < loader_size(loader); i++)
+        seen[(int)(255 * out[i * loader_image_floats(loader)] / 10 + 0.5f)]++;
+    free(out);
+}
+
+Test(trainer, the_held_out_tenth_is_not_trained_on)
+{
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct run_data data;
+    uint64_t fingerprint[2];
+    cr_assert_eq(run_data_open(&data, &config, &engine, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert(loader_size(data.train) == 18 && loader_size(data.test) == 2 && data.bank == data.train && data.classes == 2);
+    cr_expect(config.network.image_size == SIDE && config.network.stem == STEM_CIFAR);
+    int trained[PICTURES] = {0}, held_out[PICTURES] = {0};
+    mark(trained, data.train);
+    mark(held_out, data.test);
+    for (int i = 0; i < PICTURES; i++)
+        cr_expect_eq(trained[i] + held_out[i], 1, "picture %d", i);
+    fingerprint[0] = data.fingerprint;
+    run_data_close(&data);
+    config.knn_every = 0; /* then nothing is held out, and it is another set that is trained on */
+    cr_assert_eq(run_data_open(&data, &config, &engine, &err), SIMCLR_OK, "%s", err.text);
+    cr_expect(loader_size(data.train) == PICTURES && !data.test && !data.bank);
+    fingerprint[1] = data.fingerprint;
+    run_data_close(&data);
+    cr_expect_neq(fingerprint[0], fingerprint[1]);
+}
+
+static void write_pictures(const char *folder, int classes, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (classes)
+            write_gradient(temp_path(root, "%s/%d/%02d.bmp", folder, i % classes, i), 8 + i, 9, (unsigned)i);
+        else
+            write_gradient(temp_path(root, "%s/%02d.bmp", folder, i), 8 + i, 9, (unsigned)i);
+}
+
+Test(trainer, queries_come_from_the_sets_own_test_split_if_it_has_labels)
+{
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct run_data data;
+    write_pictures("labelled/train", 2, 20);
+    write_pictures("labelled/val", 2, 6);
+    write_pictures("unlabelled/train", 2, 20);
+    write_pictures("unlabelled/test", 0, 6);
+    write_pictures("plain", 0, 20);
+    const struct {
+        const char *path;
+        size_t train, test;
+    } cases[] = {{"labelled", 20, 6}, {"labelled/train", 20, 6}, {"unlabelled", 18, 2}, {"plain", 20, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(config.data, sizeof config.data, "%s", temp_path(root, "%s", cases[i].path));
+        cr_assert_eq(run_data_open(&data, &config, &engine, &err), SIMCLR_OK, "%s", err.text);
+        cr_expect_eq(loader_size(data.train), cases[i].train, "%s", cases[i].path);
+        cr_expect_eq(data.test ? loader_size(data.test) : 0, cases[i].test, "%s", cases[i].path);
+        run_data_close(&data);
+    }
+}
+
+Test(trainer, broken_images_are_skipped_and_listed)
+{
+    write_pictures("photos/train", 0, 16);
+    temp_write(temp_path(root, "photos/train/03.bmp"), "", 0);
+    temp_write(temp_path(root, "photos/train/11.bmp"), "BM", 2);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos/train"));
+    config.batch_size = 4;
+    run_whole("whole");
+    cr_expect_eq(result.broken, 2);
+    size_t size;
+    char *list = file_of(&size, "whole", "broken.txt");
+    cr_expect_str_eq(list, "03.bmp: the file is empty\n11.bmp: the BMP ends before its picture does: it is cut short, copy it again\n");
+    free(list);
+    for (uint64_t step = 1; step < STEPS; step++)
+        cr_assert_eq(run_on("auto", 1 + (int)step % 3, "parts", step > 1, (struct interruption){.step = step}), SIMCLR_ERR_CANCELLED);
+    resume_on("auto", 3, "parts");
+    cr_expect_eq(result.broken, 2);
+    expect_same_run("whole", "parts");
+    expect_same_file("whole", "parts", "broken.txt");
+}
+
+Test(trainer, broken_queries_are_listed_as_well)
+{
+    write_pictures("photos/train", 2, 8);
+    write_pictures("photos/val", 2, 8);
+    temp_write(temp_path(root, "photos/val/1/03.bmp"), "", 0);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
+    config.epochs = 1;
+    run_whole("run");
+    cr_expect_eq(result.broken, 1);
+    size_t size;
+    char *list = file_of(&size, "run", "broken.txt");
+    cr_expect_str_eq(list, "held out: 1/03.bmp: the file is empty\n");
+    free(list);
+}
+
+static void expect_refusal(const char *run, bool resume, const char *part)
+{
+    cr_expect_eq(run_on("auto", 1, run, resume, (struct interruption){0}), SIMCLR_ERR_USAGE, "%s", part);
+    cr_expect_not_null(strstr(err.text, part), "expected \"%s\" in: %s", part, err.text);
+}
+
+Test(trainer, another_run_is_refused)
+{
+    struct train_config own;
+    cr_assert_eq(run_on("auto", 1, "run", false, (struct interruption){.step = 3}), SIMCLR_ERR_CANCELLED);
+    own = config;
+    expect_refusal("run", false, "already holds a run");
+    config.lr = 0.5;
+    expect_refusal("run", true, "was trained with \"lr\": 0.0003, not \"lr\": 0.5");
+    config = own;
+    config.knn_every = 0;
+    expect_refusal("run", true, "without switching --knn-every");
+    config = own;
+    write_set("other", 3);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "other.npy"));
+    expect_refusal("run", true, "another data set");
+    config = own;
+    write_set("moved", 0); /* the same pictures in another place; evaluating less often decides nothing */
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "moved.npy"));
+    config.knn_every = 2;
+    resume_on("auto", 1, "run");
+    config.batch_size = 19;
+    expect_refusal("larger", false, "--batch-size 19 is larger than the set's 18 images");
+}
+
+static void expect_tensor(const struct safetensors *file, const char *name, enum safetensors_type type, int ndim, const size_t *dims)
+{
+    const struct safetensors_entry *e = safetensors_find(file, name);
+    cr_assert_not_null(e, "there is no %s", name);
+    cr_expect(e->type == type && e->ndim == ndim && memcmp(e->dims, dims, sizeof *dims * (size_t)ndim) == 0, "%s has another shape", name);
+}
+
+Test(trainer, a_checkpoint_has_torchs_tensors_and_old_ones_go)
+{
+    config.checkpoint_every = 1;
+    config.keep = 2;
+    run_whole("run");
+    cr_expect(access(temp_path(root, "run/checkpoint-00000007.safetensors"), F_OK) == 0);
+    cr_expect(access(temp_path(root, "run/checkpoint-00000006.safetensors"), F_OK) != 0);
+    struct safetensors *file;
+    cr_assert_eq(safetensors_open(&file, temp_path(root, "run/checkpoint-00000008.safetensors"), &err), SIMCLR_OK, "%s", err.text);
+    expect_tensor(file, "conv1.weight", ST_F32, 4, (size_t[]){16, 3, 3, 3});
+    expect_tensor(file, "layer2.0.downsample.0.weight", ST_F32, 4, (size_t[]){32, 16, 1, 1});
+    expect_tensor(file, "layer4.1.bn2.running_var", ST_F32, 1, (size_t[]){128});
+    expect_tensor(file, "bn1.num_batches_tracked", ST_I64, 0, (size_t[]){0});
+    expect_tensor(file, "optimizer.exp_avg.layer1.0.conv2.weight", ST_F32, 4, (size_t[]){16, 16, 3, 3});
+    int64_t batches;
+    memcpy(&batches, safetensors_find(file, "bn1.num_batches_tracked")->data, sizeof batches);
+    cr_expect_eq(batches, STEPS);
+    safetensors_close(file);
+}
+
+Test(trainer, checkpoints_of_long_runs_are_found)
+{
+    char path[4096];
+    temp_write(temp_path(root, "run/checkpoint-99999999.safetensors"), "", 0);
+    temp_write(temp_path(root, "run/checkpoint-5.safetensors"), "", 0);
+    temp_write(temp_path(root, "run/checkpoint-00000009.safetensors.tmp"), "", 0);
+    checkpoint_newest(path, sizeof path, temp_path(root, "run"));
+    cr_expect_str_eq(path, temp_path(root, "run/checkpoint-99999999.safetensors"));
+    temp_write(temp_path(root, "run/checkpoint-100000000.safetensors"), "", 0);
+    checkpoint_newest(path, sizeof path, temp_path(root, "run"));
+    cr_expect_str_eq(path, temp_path(root, "run/checkpoint-100000000.safetensors"));
+}
