@@ -77,22 +77,30 @@ static void speed_text(char *text, size_t size, const struct train_progress *t)
     snprintf(text, size, "%.*f images/s, ETA %s", t->images_per_second < 100 ? 1 : 0, t->images_per_second, eta);
 }
 
+/* Adds a field, two spaces before it, if it fits whole. */
+static int add_field(char text[LINE], int n, int room, const char *field)
+{
+    return n + 2 + (int)strlen(field) <= room ? n + snprintf(text + n, (size_t)(LINE - n), "  %s", field) : n;
+}
+
 /* The bar takes what the text leaves of the line, at most 30 columns; a terminal too narrow for both gets text alone. */
 static void show_bar(struct progress *p, const struct train_progress *t)
 {
-    char text[LINE], speed[96];
-    int room = columns(p->out) - 1;
+    char text[LINE], field[96];
+    int room = columns(p->out) - 3; /* the cursor, and the terminal's own "^C" */
     double done = t->steps ? (double)t->step / (double)t->steps : 0;
     int n = snprintf(text, sizeof text, "epoch %d/%d", t->epoch, t->epochs);
     if (t->step > 0 && t->images_per_second > 0) {
-        speed_text(speed, sizeof speed, t);
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %s", speed);
+        speed_text(field, sizeof field, t);
+        n = add_field(text, n, room, field);
     }
-    if (t->loss > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));
+    if (t->loss > 0) {
+        snprintf(field, sizeof field, "loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));
+        n = add_field(text, n, room, field);
+    }
     if (strcmp(t->phase, "train") != 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  %s", t->phase);
-    int width = room - n - 8;
+        n = add_field(text, n, room, t->phase);
+    int width = room - n - 9; /* "[", "] 100 % " */
     if (width > 30)
         width = 30;
     fputs("\r", p->out);
