@@ -8,6 +8,7 @@ CXX      := $(CROSS)g++
 endif
 BUILD    ?= build
 CFLAGS   ?= -O3 -g
+CXXFLAGS ?= -O2 -g
 WARN     ?= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
 V        ?= 0
 MAKEFLAGS += -j$(shell nproc)
@@ -38,12 +39,14 @@ SHARED   := $(wildcard simd/shared/*.c)
 CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*.c)
+BENCH_SRC := $(wildcard bench/*.cc)
 
 simd_objects = $(SHARED:%.c=$(BUILD)/$(1)/%.o) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard simd/$(1)/*.c))
 SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
+BENCH_OBJ := $(BENCH_SRC:bench/%.cc=$(BUILD)/cxx/%.o) $(ISAS:%=$(BUILD)/%/probe.o)
 DEMO     ?= --arch resnet18 --width 0.25 --stem cifar --batch-size 256 --epochs 20 --knn-every 5
 
 .DEFAULT_GOAL := all
@@ -61,6 +64,23 @@ $(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
+# The only C++: its own folder of objects, for build/bench is the program.
+$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread $(LDLIBS)
+
+$(BUILD)/cxx/%.o: bench/%.cc
+	@mkdir -p $(@D)
+	@echo "  CXX  $<"
+	$(Q)$(CXX) $(CPPFLAGS) -I$(BUILD)/cxx -std=c++17 -Wall -Wextra $(CXXFLAGS) -c -o $@ $<
+
+$(BUILD)/cxx/main.o: $(BUILD)/cxx/build_info.h
+$(BUILD)/cxx/build_info.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define BENCH_%s "%s"\n' COMPILER "$$($(CC) --version | head -n 1)" FLAGS '$(CFLAGS) $(EXACT)' \
+		COMMIT "$$(git describe --always --dirty 2>/dev/null || echo unknown)" >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
@@ -69,6 +89,11 @@ $(BUILD)/%.o: %.c
 # A folder of simd/ is a set of compile flags; simd/shared is compiled once for each.
 define isa_rules
 $(BUILD)/$(1)/simd/%.o: simd/%.c
+	@mkdir -p $$(@D)
+	@echo "  CC   $$< ($(1))"
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+
+$(BUILD)/$(1)/probe.o: bench/probe.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($(1))"
 	$(Q)$(CC) $(CPPFLAGS) -Isimd $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
@@ -82,11 +107,13 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 	$(Q)run=runs/demo; n=1; while [ -e $$run ]; do n=$$((n + 1)); run=runs/demo-$$n; done; \
 	$(BUILD)/simclr train $(if $(DATA),'$(DATA)') -o $$run $(DEMO)
 
-# Objects wait for what they need to be found. Only `make test`, `make demo` and `make deps` install what is missing.
-$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ): | deps
+bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
+
+# Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ): | deps
 deps: ## look for the packages that the build and the tests need, and install them
-	@$(if $(CROSS),,CC='$(CC)' .ci/deps.sh $(if $(filter test demo deps,$(MAKECMDGOALS)),--install) \
-		$(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test,build))
+	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench deps,$(MAKECMDGOALS)),--install) \
+		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench %/bench,$(MAKECMDGOALS)),bench))
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -94,5 +121,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo deps clean help
--include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+.PHONY: all test demo bench deps clean help FORCE
+-include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for what the build needs; the Makefile calls it before it compiles.
 #
-#   .ci/deps.sh [--install] build|test
+#   .ci/deps.sh [--install] build [test] [bench]
 #
 # With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
 # there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
@@ -9,9 +9,11 @@ set -eu
 
 install=no
 [ "${1:-}" != --install ] || { install=yes; shift; }
-for_what=${1:-build}
+for_what=" $* "
 cc=${CC:-cc}
 missing=
+
+wanted() { case $for_what in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 # The compiler, the C library's headers and OpenMP in one go.
 if ! printf '#include <stdio.h>\n#include <omp.h>\n' | $cc -fopenmp -E - >/dev/null 2>&1; then
@@ -23,10 +25,15 @@ fi
 if command -v pkg-config >/dev/null; then
     pkg-config --exists stb || missing="$missing libstb-dev"
     pkg-config --exists jansson || missing="$missing libjansson-dev"
-    [ "$for_what" != test ] || pkg-config --exists criterion || missing="$missing libcriterion-dev"
+    ! wanted test || pkg-config --exists criterion || missing="$missing libcriterion-dev"
+    ! wanted bench || pkg-config --exists benchmark || missing="$missing libbenchmark-dev"
 else
     missing="$missing pkg-config libstb-dev libjansson-dev"
-    [ "$for_what" != test ] || missing="$missing libcriterion-dev"
+    ! wanted test || missing="$missing libcriterion-dev"
+    ! wanted bench || missing="$missing libbenchmark-dev"
+fi
+if wanted bench && ! printf '#include <vector>\n' | ${CXX:-c++} -x c++ -E - >/dev/null 2>&1; then
+    missing="$missing g++"
 fi
 missing=${missing# }
 [ -n "$missing" ] || exit 0

@@ -1,0 +1,84 @@
+/* A row is one kernel, or one layer, at one shape: how to set it up, how to run it, and what work its contract asks for. */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <benchmark/benchmark.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "base/engine.h"
+#include "simd/kernels.h"
+}
+
+/* Of one call, on all threads together. Compares, selects and conversions are not counted; every byte that the contract must
+ * read or write is, however often it must be. */
+struct Work {
+    double fma = 0;   /* fused multiply-adds: two FLOPs each */
+    double other = 0; /* + - * / sqrt */
+    double read = 0, written = 0; /* bytes */
+    bool in_place = false;        /* what is written was read before: it need not be fetched to be written */
+    double flops() const { return 2 * fma + other; }
+    double bytes() const { return read + written; }
+};
+
+Work operator*(double times, const Work &work);
+Work operator+(const Work &a, const Work &b);
+
+/* A row's buffers. What is counted is the footprint: it tells which level of memory can hold the row. */
+class Memory {
+public:
+    float *floats(size_t count); /* random in [-1, 1) */
+    float *unit(size_t count);   /* random in [0, 1) */
+    uint8_t *bytes(size_t count);
+    template <class T> T *zeros(size_t count) { return static_cast<T *>(take(count, sizeof(T), true)); }
+    void *scratch(size_t bytes) { return take(bytes, 1, false); } /* an implementation's own: not counted */
+    size_t footprint() const { return footprint_; }
+
+private:
+    void *take(size_t count, size_t size, bool counted); /* throws std::bad_alloc */
+    std::vector<std::unique_ptr<void, void (*)(void *)>> blocks_;
+    size_t footprint_ = 0;
+};
+
+struct Job {
+    std::function<void(size_t calls)> run;
+    Work work;           /* a call */
+    double footprint = 0; /* bytes over all threads */
+    std::function<void(benchmark::State &, double seconds)> counters; /* more of them, from a call's time; may be empty */
+};
+
+struct Row {
+    std::string kernel, shape;
+    double flops; /* a call, roughly: rows beyond the limit are left out where arithmetic is slow */
+    std::function<Job(const struct engine &)> make;
+};
+
+/* How large rows may be. */
+struct Scale {
+    bool quick;        /* for tests: a small network, everything under a few milliseconds */
+    double most_flops; /* a call */
+};
+using Rows = std::vector<Row>;
+
+void add_kernel_rows(Rows &rows, const Scale &scale); /* every slot of struct kernels (rows_kernels.cc, rows_pixels.cc) */
+void add_layer_rows(Rows &rows, const Scale &scale);  /* the layers of real networks (rows_layers.cc) */
+void add_step_rows(Rows &rows, const Scale &scale);   /* losses, optimisers, views and training steps (rows_steps.cc) */
+
+/* A job of the whole engine: call() uses the threads by itself. */
+Job engine_job(std::shared_ptr<Memory> memory, const Work &work, std::function<void()> call);
+
+/* A job of a kernel, which is single-threaded: every thread calls it on buffers of its own. */
+using Call = std::function<void()>;
+using MakeCall = std::function<Call(const struct kernels *, Memory &)>;
+Job kernel_job(const struct engine &engine, const Work &work_of_one, const MakeCall &make);
+
+void parallel(int threads, size_t chunks, const std::function<void(size_t)> &body);
+std::string format(const char *text, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,369 @@
+/* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
+#include "bench/machine.h"
+#include "bench/peaks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <regex.h>
+#include <set>
+#include <stdexcept>
+
+extern "C" {
+#include "base/par.h"
+#include "simd/dispatch.h"
+}
+
+#include "build_info.h" /* made by the Makefile: BENCH_COMPILER, BENCH_FLAGS, BENCH_COMMIT */
+
+namespace {
+
+enum { DONE = 0, FAILED = 1, MISUSED = 2 };
+const double PROBE_TOLERANCE = 1.05, SPREAD_LIMIT = 5; /* percent */
+const double SLOW_FLOPS = 0.1e9, QUICK_FLOPS = 0.01e9; /* scalar FMAs run at about a thousand million a second */
+const double BATCH_SECONDS = 200e-6;
+
+struct Options {
+    bool quick = false;
+    int threads = 0;
+    std::string filter;
+};
+
+/* One benchmark that Google's library calls several times, each with more iterations; its buffers are made once. */
+struct Registered {
+    std::string name;
+    Row row;
+    struct engine engine;
+    const Peaks *peaks;
+};
+
+struct Outcome {
+    double percent, spread;
+    std::string limit;
+};
+
+struct Session {
+    Registered *current = nullptr;
+    Job job;
+    size_t calls_a_batch = 1;
+    std::map<std::string, Outcome> outcomes;
+    std::vector<std::string> failures;
+};
+Session session;
+
+double seconds_of(const Job &job, size_t calls)
+{
+    auto start = std::chrono::steady_clock::now();
+    job.run(calls);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void set_up(Registered &r)
+{
+    if (session.current == &r)
+        return;
+    session.current = nullptr;
+    session.job = Job(); /* its memory goes before the next row's comes */
+    session.job = r.row.make(r.engine);
+    session.current = &r;
+    /* Short calls are timed in batches, so that neither the clock nor the start of threads is what is measured. */
+    size_t calls = 1;
+    double seconds = seconds_of(session.job, 1);
+    if (seconds < 100 * BATCH_SECONDS) /* the first call warms up, and may have been interrupted */
+        while ((seconds = std::min(seconds_of(session.job, calls), seconds_of(session.job, calls))) < BATCH_SECONDS / 2)
+            calls = static_cast<size_t>(static_cast<double>(calls) * std::min(100.0, BATCH_SECONDS / std::max(seconds, 1e-7))) + 1;
+    session.calls_a_batch = calls;
+}
+
+double quantile(const std::vector<double> &sorted, double q)
+{
+    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
+}
+
+void run_row(benchmark::State &state, Registered &r)
+{
+    try {
+        set_up(r);
+    } catch (const std::exception &error) {
+        session.failures.push_back(r.name + ": " + error.what());
+        state.SkipWithError(error.what());
+        return;
+    }
+    std::vector<double> samples; /* seconds a call */
+    size_t calls = session.calls_a_batch;
+    while (state.KeepRunningBatch(static_cast<benchmark::IterationCount>(calls)))
+        samples.push_back(seconds_of(session.job, calls) / static_cast<double>(calls));
+    std::sort(samples.begin(), samples.end());
+    double seconds = quantile(samples, 0.5), spread = 100 * (quantile(samples, 0.75) - quantile(samples, 0.25)) / seconds;
+    const Work &work = session.job.work;
+    Limit limit = limit_of(*r.peaks, session.job);
+    double percent = 100 * limit.seconds / seconds;
+    state.counters["GFLOP/s"] = work.flops() / seconds * 1e-9;
+    state.counters["GB/s"] = work.bytes() / seconds * 1e-9;
+    state.counters["pct_peak"] = percent;
+    state.counters["spread_pct"] = spread;
+    if (session.job.counters)
+        session.job.counters(state, seconds);
+    state.SetLabel(limit.name);
+    session.outcomes[r.name] = {percent, spread, limit.name};
+}
+
+/* ---- The command line ---- */
+
+const char help[] =
+    "Usage: bench [OPTION...]\n\n"
+    "Times every kernel of every instruction set that this CPU runs; rows are named kernel/isa/shape.\n\n"
+    "      --filter REGEX   only rows whose name matches (the same as --benchmark_filter; a leading - excludes)\n"
+    "      --threads N      threads; default: all that this process may use\n"
+    "      --quick          small shapes and short times: shows that everything runs, and no more\n"
+    "      --help           show this\n\n"
+    "Options of Google Benchmark: --benchmark_format=console|json|csv, --benchmark_out=FILE, --benchmark_min_time=SECONDS,\n"
+    "--benchmark_repetitions=N, --benchmark_list_tests ...\n"
+    "Exit codes: 0 done, 1 failed (also when a row is faster than the limit measured for it), 2 misused.\n";
+
+/* Takes our own options out of argv; what Google's library needs to hear is appended to passed. */
+bool parse(Options &options, std::vector<std::string> &passed, int argc, char **argv)
+{
+    passed = {argv[0], "--benchmark_counters_tabular=true"};
+    bool has_time = false;
+    for (int i = 1; i < argc; i++) {
+        std::string word = argv[i], value;
+        auto takes = [&](const char *name) {
+            std::string prefix = std::string(name) + "=";
+            if (word.compare(0, prefix.size(), prefix) == 0)
+                value = word.substr(prefix.size());
+            else if (word == name && i + 1 < argc)
+                value = argv[++i];
+            else
+                return false;
+            return true;
+        };
+        if (word == "--quick") {
+            options.quick = true;
+        } else if (takes("--threads")) {
+            char *end;
+            long threads = strtol(value.c_str(), &end, 10);
+            if (*end || threads < 1 || threads > 1024) {
+                fprintf(stderr, "bench: --threads %s: give a number from 1 to 1024\n", value.c_str());
+                return false;
+            }
+            options.threads = static_cast<int>(threads);
+        } else if (takes("--filter") || takes("--benchmark_filter")) {
+            options.filter = value;
+        } else {
+            has_time = has_time || word.compare(0, 20, "--benchmark_min_time") == 0;
+            passed.push_back(word);
+        }
+    }
+    if (!has_time)
+        passed.push_back(options.quick ? "--benchmark_min_time=0.002" : "--benchmark_min_time=0.2");
+    return true;
+}
+
+/* Registering only what is wanted lets peaks be measured for the ISAs in use alone. */
+class Filter {
+public:
+    explicit Filter(const std::string &text) : negative_(text.size() > 1 && text[0] == '-')
+    {
+        std::string pattern = negative_ ? text.substr(1) : text.empty() || text == "all" ? "." : text;
+        if (regcomp(&regex_, pattern.c_str(), REG_EXTENDED | REG_NOSUB))
+            throw std::invalid_argument("--filter " + text + ": not a regular expression");
+    }
+    ~Filter() { regfree(&regex_); }
+    bool wants(const std::string &name) const { return (regexec(&regex_, name.c_str(), 0, nullptr, 0) == 0) != negative_; }
+
+private:
+    bool negative_;
+    regex_t regex_;
+};
+
+/* ---- What is run ---- */
+
+Rows rows_for(const Scale &scale)
+{
+    Rows rows;
+    add_layer_rows(rows, scale);
+    add_step_rows(rows, scale);
+    add_kernel_rows(rows, scale);
+    std::set<std::string> names;
+    for (const Row &row : rows)
+        if (!names.insert(row.kernel + "/" + row.shape).second)
+            throw std::logic_error("two rows are named " + row.kernel + "/" + row.shape);
+    return rows;
+}
+
+/* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do not. */
+std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, bool emulated)
+{
+    const struct isa_entry *entries;
+    size_t count = isa_list(&entries);
+    Filter filter(options.filter);
+    std::vector<std::unique_ptr<Registered>> chosen;
+    for (size_t i = 0; i < count; i++) {
+        const struct kernels *kernels = entries[i].kernels;
+        if (!entries[i].supported)
+            continue;
+        bool slow = emulated || strcmp(kernels->name, "scalar") == 0;
+        for (const Row &row : rows_for({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
+            std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
+            if (filter.wants(name))
+                chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads}, nullptr}));
+        }
+    }
+    return chosen;
+}
+
+std::string describe(const Peaks &peaks)
+{
+    std::string text = format("FMA %.4g GFLOP/s, any mix %.4g", peaks.fma * 1e-9, peaks.flops * 1e-9);
+    for (const LevelPeak &l : peaks.levels)
+        text += format("; %s read %.4g triad %.4g copy %.4g fill %.4g update %.4g scale %.4g GB/s", l.name.c_str(),
+                       l.bandwidth[PROBE_READ] * 1e-9, l.bandwidth[PROBE_TRIAD] * 1e-9, l.bandwidth[PROBE_COPY] * 1e-9,
+                       l.bandwidth[PROBE_FILL] * 1e-9, l.bandwidth[PROBE_UPDATE] * 1e-9, l.bandwidth[PROBE_SCALE] * 1e-9);
+    return text;
+}
+
+/* Limits of every ISA that has rows, on one thread (to be read) and on all (to be compared with). */
+std::map<std::string, Peaks> measure_all(const std::vector<std::unique_ptr<Registered>> &rows, const Options &options)
+{
+    std::map<std::string, Peaks> peaks;
+    for (const auto &r : rows) {
+        const char *isa = r->engine.kernels->name;
+        if (peaks.count(isa))
+            continue;
+        peaks[isa] = measure_peaks(isa, options.threads, options.quick);
+        benchmark::AddCustomContext(format("peak.%s.%d_threads", isa, options.threads), describe(peaks[isa]));
+        if (options.threads > 1 && !options.quick)
+            benchmark::AddCustomContext(format("peak.%s.1_thread", isa), describe(measure_peaks(isa, 1, false)));
+    }
+    return peaks;
+}
+
+void warn(const std::string &sentence)
+{
+    fprintf(stderr, "bench: %s\n", sentence.c_str());
+}
+
+void add_context(const Options &options, bool emulated)
+{
+    char model[128], features[512];
+    cpu_describe(model, sizeof model, features, sizeof features);
+    benchmark::AddCustomContext("cpu", model);
+    benchmark::AddCustomContext("features", features);
+    bool assumed;
+    std::string caches, have, missing;
+    for (const CacheLevel &c : machine_caches(assumed))
+        caches += format("%s%s %.0f KiB shared by %d", caches.empty() ? "" : ", ", c.name.c_str(), c.bytes / 1024, c.shared_by);
+    benchmark::AddCustomContext("caches", caches + (assumed ? " (assumed: the system does not tell)" : ""));
+    const struct isa_entry *entries;
+    size_t count = isa_list(&entries);
+    for (size_t i = 0; i < count; i++) {
+        std::string &list = entries[i].supported ? have : missing;
+        list += (list.empty() ? "" : " ") + std::string(entries[i].kernels->name);
+    }
+    benchmark::AddCustomContext("isas", have);
+    benchmark::AddCustomContext("isas_missing", missing.empty() ? "none" : missing);
+    benchmark::AddCustomContext("threads", std::to_string(options.threads));
+    benchmark::AddCustomContext("compiler", BENCH_COMPILER);
+    benchmark::AddCustomContext("flags", BENCH_FLAGS);
+    benchmark::AddCustomContext("commit", BENCH_COMMIT);
+    std::string load = machine_load_warning();
+    if (emulated)
+        load = "this CPU is emulated: times mean nothing";
+    if (!load.empty()) {
+        benchmark::AddCustomContext("warning", load);
+        warn(load);
+    }
+}
+
+/* ---- What came out ---- */
+
+bool judge(bool emulated)
+{
+    bool good = session.failures.empty();
+    for (const std::string &failure : session.failures)
+        warn(failure);
+    size_t spread = 0;
+    const std::pair<const std::string, Outcome> *worst = nullptr;
+    for (const auto &outcome : session.outcomes) {
+        const Outcome &o = outcome.second;
+        if (o.percent > 100 * PROBE_TOLERANCE) {
+            warn(format("%s ran at %.0f %% of the limit measured for it (%s): the probe was disturbed or is wrong, and no percentage of this "
+                        "run counts; run again on a quiet machine",
+                        outcome.first.c_str(), o.percent, o.limit.c_str()));
+            good = good && emulated;
+        }
+        if (o.spread > SPREAD_LIMIT) {
+            spread++;
+            if (!worst || o.spread > worst->second.spread)
+                worst = &outcome;
+        }
+    }
+    if (spread > 0)
+        warn(format("%zu of %zu rows spread over %.0f %% (worst: %s, %.0f %%): see README.md on quiet machines", spread, session.outcomes.size(),
+                    SPREAD_LIMIT, worst->first.c_str(), worst->second.spread));
+    return good;
+}
+
+int run(int argc, char **argv)
+{
+    Options options;
+    std::vector<std::string> passed;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return fputs(help, stdout), DONE;
+    if (!parse(options, passed, argc, argv))
+        return MISUSED;
+    if (options.threads == 0)
+        options.threads = par_default_threads();
+    std::vector<char *> arguments;
+    for (std::string &word : passed)
+        arguments.push_back(&word[0]);
+    int count = static_cast<int>(arguments.size());
+    bool list = std::find_if(passed.begin(), passed.end(), [](const std::string &w) { return w.compare(0, 22, "--benchmark_list_tests") == 0; }) != passed.end();
+    benchmark::Initialize(&count, arguments.data());
+    if (benchmark::ReportUnrecognizedArguments(count, arguments.data()))
+        return MISUSED;
+
+    bool emulated = machine_is_emulated();
+    auto rows = choose_rows(options, emulated);
+    if (rows.empty()) {
+        warn("no row matches --filter " + options.filter);
+        return FAILED;
+    }
+    std::map<std::string, Peaks> peaks;
+    if (!list) {
+        add_context(options, emulated); /* before the probes: they are a load themselves */
+        peaks = measure_all(rows, options);
+    }
+    for (auto &r : rows) {
+        r->peaks = list ? nullptr : &peaks[r->engine.kernels->name];
+        Registered *row = r.get();
+        /* Without UseRealTime, which would append to the name. Rates are from real time all the same (run_row), and the main thread's
+         * time, by which the library chooses iterations, is close to it: that thread works like the others. */
+        benchmark::RegisterBenchmark(row->name.c_str(), [row](benchmark::State &state) { run_row(state, *row); })
+            ->Unit(benchmark::kMicrosecond);
+    }
+    benchmark::RunSpecifiedBenchmarks();
+    session.job = Job();
+    return list || judge(emulated) ? DONE : FAILED;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    try {
+        return run(argc, argv);
+    } catch (const std::invalid_argument &error) {
+        warn(error.what());
+        return MISUSED;
+    } catch (const std::exception &error) {
+        warn(error.what());
+        return FAILED;
+    }
+}

@@ -1,0 +1,353 @@
+/* One entry a slot of struct kernels, in its order; shapes are those that training meets. A row's name is the slot's, but for
+ * blur, whose arithmetic is part of its name. In-place kernels are given factors that keep the values as they are. */
+#include "bench/rows_kernels.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <stdexcept>
+
+namespace {
+
+const double F = sizeof(float);
+
+ptrdiff_t *offsets(Memory &m, int rows, ptrdiff_t stride)
+{
+    ptrdiff_t *offset = m.zeros<ptrdiff_t>(static_cast<size_t>(rows));
+    for (int i = 0; i < rows; i++)
+        offset[i] = i * stride;
+    return offset;
+}
+
+/* ---- GEMM: work depends on the panel's width, which is the ISA's ---- */
+
+/* Two rows of a 3x3 convolution over 64 channels: three rows of taps, each one stretch of 3 x 64 floats of a 34 pixel wide copy. */
+void brgemm_rows(Rows &rows)
+{
+    enum { M = 64, K = 192, TAPS = 3, C = 64, WIDTH = 34 };
+    rows.push_back({"brgemm", "m64.k192.t3", 2.0 * M * K * TAPS * 32, [](const struct engine &engine) {
+        double nr = engine.kernels->nr, inputs = (M / 32 + 2) * WIDTH * C;
+        Work work{M * nr * K * TAPS, 0, F * (inputs + TAPS * K * nr), F * M * nr};
+        return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
+            int n = k->nr;
+            float *a = m.floats((M / 32 + 2) * WIDTH * C), *b = m.floats(static_cast<size_t>(TAPS * K * n));
+            float *c = m.zeros<float>(static_cast<size_t>(M * n));
+            ptrdiff_t *a_row = offsets(m, M, C), *c_row = offsets(m, M, n), *a_tap = offsets(m, TAPS, WIDTH * C);
+            for (int i = M / 2; i < M; i++)
+                a_row[i] += (WIDTH - 32) * C;
+            return [=] { k->brgemm(c, c_row, a, a_row, a_tap, b, M, n, K, TAPS, false); };
+        });
+    }});
+}
+
+void brgemm_tn_rows(Rows &rows)
+{
+    enum { M = 128, PIXELS = 256 };
+    rows.push_back({"brgemm_tn", "m128.k256", 2.0 * M * PIXELS * 32, [](const struct engine &engine) {
+        double nr = engine.kernels->nr;
+        Work work{M * nr * PIXELS, M * nr, F * PIXELS * (M + nr) + F * M * nr, F * M * nr, true};
+        return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
+            int n = k->nr;
+            float *a = m.floats(PIXELS * M), *b = m.floats(static_cast<size_t>(PIXELS * n)), *c = m.zeros<float>(static_cast<size_t>(M * n));
+            ptrdiff_t *a_row = offsets(m, PIXELS, M);
+            return [=] { k->brgemm_tn(c, n, a, a_row, b, M, n, PIXELS); };
+        });
+    }});
+}
+
+void pack_rows(Rows &rows, bool transposed)
+{
+    enum { K = 256 };
+    rows.push_back({transposed ? "pack_bt" : "pack_b", "k256", 0, [transposed](const struct engine &engine) {
+        double bytes = F * K * engine.kernels->nr;
+        return kernel_job(engine, Work{0, 0, bytes, bytes}, [transposed](const struct kernels *k, Memory &m) -> Call {
+            int n = k->nr;
+            float *src = m.floats(static_cast<size_t>(K * n)), *dst = m.zeros<float>(static_cast<size_t>(K * n));
+            return [=] {
+                if (transposed)
+                    k->pack_bt(dst, src, K, K, n);
+                else
+                    k->pack_b(dst, src, n, K, n);
+            };
+        });
+    }});
+}
+
+void pack_b_rows(Rows &rows) { pack_rows(rows, false); }
+void pack_bt_rows(Rows &rows) { pack_rows(rows, true); }
+
+/* ---- Rows of channels: few and many, 64 KB either way ---- */
+
+struct Grid {
+    const char *name;
+    size_t rows;
+    int c;
+    double count() const { return static_cast<double>(rows) * c; }
+    size_t size() const { return rows * static_cast<size_t>(c); }
+};
+const Grid grids[] = {{"256x64", 256, 64}, {"32x512", 32, 512}};
+
+/* The vectors of c floats are left out of the bytes, not of the footprint. */
+void norm_stats_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        add_kernel(rows, "norm_stats", g.name, g.count() * Work{1, 2, 2 * F, 0}, [g](const struct kernels *k, Memory &m) -> Call {
+            float *x = m.floats(g.size()), *mean = m.zeros<float>(g.c), *m2 = m.zeros<float>(g.c);
+            return [=] { k->norm_stats(mean, m2, x, g.rows, g.c); };
+        });
+}
+
+void norm_apply_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        for (bool residual : {false, true})
+            add_kernel(rows, "norm_apply", g.name + std::string(residual ? ".res" : ""),
+                       g.count() * Work{1, residual ? 2.0 : 1.0, residual ? 2 * F : F, F}, [=](const struct kernels *k, Memory &m) -> Call {
+                float *x = m.floats(g.size()), *y = m.zeros<float>(g.size()), *mean = m.floats(g.c), *scale = m.unit(g.c);
+                float *shift = m.floats(g.c), *res = residual ? m.floats(g.size()) : nullptr;
+                return [=] { k->norm_apply(y, x, res, mean, scale, shift, true, g.rows, g.c); };
+            });
+}
+
+void norm_backward_sums_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        add_kernel(rows, "norm_backward_sums", g.name, g.count() * Work{1, 3, 3 * F, 0}, [g](const struct kernels *k, Memory &m) -> Call {
+            float *dy = m.floats(g.size()), *out = m.floats(g.size()), *x = m.floats(g.size()), *mean = m.floats(g.c);
+            float *invstd = m.unit(g.c), *sum_g = m.zeros<float>(g.c), *sum_gx = m.zeros<float>(g.c);
+            return [=] { k->norm_backward_sums(sum_g, sum_gx, dy, out, x, mean, invstd, g.rows, g.c); };
+        });
+}
+
+void norm_backward_apply_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        for (bool residual : {false, true})
+            add_kernel(rows, "norm_backward_apply", g.name + std::string(residual ? ".res" : ""),
+                       g.count() * Work{1, 4, 3 * F, residual ? 2 * F : F}, [=](const struct kernels *k, Memory &m) -> Call {
+                float *dy = m.floats(g.size()), *out = m.floats(g.size()), *x = m.floats(g.size()), *mean = m.floats(g.c);
+                float *invstd = m.unit(g.c), *scale = m.unit(g.c), *a = m.floats(g.c), *b = m.floats(g.c);
+                float *dx = m.zeros<float>(g.size()), *dres = residual ? m.zeros<float>(g.size()) : nullptr;
+                return [=] { k->norm_backward_apply(dx, dres, false, dy, out, x, mean, invstd, scale, a, b, g.rows, g.c); };
+            });
+}
+
+void bias_act_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        add_kernel(rows, "bias_act", g.name, g.count() * Work{0, 1, F, F}, [g](const struct kernels *k, Memory &m) -> Call {
+            float *x = m.floats(g.size()), *y = m.zeros<float>(g.size()), *bias = m.floats(g.c);
+            return [=] { k->bias_act(y, x, bias, true, g.rows, g.c); };
+        });
+}
+
+void relu_backward_rows(Rows &rows)
+{
+    enum { COUNT = 16384 };
+    add_kernel(rows, "relu_backward", "16384", COUNT * Work{0, 0, 2 * F, F}, [](const struct kernels *k, Memory &m) -> Call {
+        float *dx = m.zeros<float>(COUNT), *dy = m.floats(COUNT), *out = m.floats(COUNT);
+        return [=] { k->relu_backward(dx, dy, out, COUNT); };
+    });
+}
+
+void add_rows(Rows &rows)
+{
+    enum { COUNT = 16384 };
+    add_kernel(rows, "add", "16384", COUNT * Work{0, 1, 2 * F, F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *y = m.floats(COUNT), *x = m.floats(COUNT);
+        return [=] { k->add(y, x, COUNT); };
+    });
+}
+
+void column_sums_rows(Rows &rows)
+{
+    for (const Grid &g : grids)
+        add_kernel(rows, "column_sums", g.name, g.count() * Work{0, 1, F, 0}, [g](const struct kernels *k, Memory &m) -> Call {
+            float *x = m.floats(g.size()), *sum = m.zeros<float>(g.c);
+            return [=] { k->column_sums(sum, x, g.rows, g.c); };
+        });
+}
+
+/* ---- Pooling: the stem of a ResNet at 96 px, the end of ResNet-50 at 224 px ---- */
+
+enum { SIDE = 48, HALF = SIDE / 2, STEM = 64, PIXELS = 49, WIDE = 2048 };
+
+void maxpool_rows(Rows &rows)
+{
+    double in = SIDE * SIDE * STEM, out = HALF * HALF * STEM;
+    add_kernel(rows, "maxpool", "48x48x64", Work{0, 0, F * in, (F + 1) * out}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(SIDE * SIDE * STEM), *y = m.zeros<float>(HALF * HALF * STEM);
+        uint8_t *which = m.zeros<uint8_t>(HALF * HALF * STEM);
+        return [=] { k->maxpool(y, which, x, SIDE, SIDE, STEM); };
+    });
+}
+
+/* Every window's gradient is offered to nine inputs. */
+void maxpool_backward_rows(Rows &rows)
+{
+    double in = SIDE * SIDE * STEM, out = HALF * HALF * STEM;
+    add_kernel(rows, "maxpool_backward", "48x48x64", Work{0, 9 * out, (F + 1) * out, F * in}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(SIDE * SIDE * STEM), *dx = m.zeros<float>(SIDE * SIDE * STEM), *dy = m.floats(HALF * HALF * STEM);
+        uint8_t *which = m.zeros<uint8_t>(HALF * HALF * STEM);
+        k->maxpool(dy, which, x, SIDE, SIDE, STEM);
+        return [=] { k->maxpool_backward(dx, dy, which, SIDE, SIDE, STEM); };
+    });
+}
+
+void avgpool_rows(Rows &rows)
+{
+    add_kernel(rows, "avgpool", "49x2048", WIDE * Work{0, PIXELS + 1, F * PIXELS, F}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(PIXELS * WIDE), *y = m.zeros<float>(WIDE);
+        return [=] { k->avgpool(y, x, PIXELS, WIDE); };
+    });
+}
+
+void avgpool_backward_rows(Rows &rows)
+{
+    add_kernel(rows, "avgpool_backward", "49x2048", WIDE * Work{0, 1, F, F * PIXELS}, [](const struct kernels *k, Memory &m) -> Call {
+        float *dx = m.zeros<float>(PIXELS * WIDE), *dy = m.floats(WIDE);
+        return [=] { k->avgpool_backward(dx, dy, PIXELS, WIDE); };
+    });
+}
+
+/* ---- NT-Xent: one tile of similarities, and the rows of one ---- */
+
+enum { TILE = NTXENT_TILE, DIM = 128 };
+const Work exp_work{9, 3, 0, 0}; /* vf_exp of simd/vec_math.h: range reduction, degree 6, scaling */
+
+void l2_normalize_rows(Rows &rows)
+{
+    add_kernel(rows, "l2_normalize", "64x128", TILE * DIM * Work{1, 1, F, F}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(TILE * DIM), *u = m.zeros<float>(TILE * DIM), *norm = m.zeros<float>(TILE);
+        return [=] { k->l2_normalize(u, norm, x, TILE, DIM); };
+    });
+}
+
+void l2_normalize_backward_rows(Rows &rows)
+{
+    add_kernel(rows, "l2_normalize_backward", "64x128", TILE * DIM * Work{2, 1, 2 * F, F}, [](const struct kernels *k, Memory &m) -> Call {
+        float *du = m.floats(TILE * DIM), *u = m.zeros<float>(TILE * DIM), *norm = m.zeros<float>(TILE), *dx = m.zeros<float>(TILE * DIM);
+        k->l2_normalize(u, norm, du, TILE, DIM);
+        return [=] { k->l2_normalize_backward(dx, du, u, norm, TILE, DIM); };
+    });
+}
+
+void ntxent_row_sums_rows(Rows &rows)
+{
+    add_kernel(rows, "ntxent_row_sums", "64x64", TILE * TILE * (exp_work + Work{0, 3, F, 0}), [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE);
+        double *sum = m.zeros<double>(TILE);
+        return [=] { k->ntxent_row_sums(sum, s, TILE, 2.0f, TILE, TILE); };
+    });
+}
+
+void ntxent_gradient_tile_rows(Rows &rows)
+{
+    add_kernel(rows, "ntxent_gradient_tile", "64x64", TILE * TILE * (exp_work + Work{0, 5, F, F, true}), [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *inv_row = m.unit(TILE), *inv_col = m.unit(TILE);
+        for (int i = 0; i < TILE; i++)
+            inv_row[i] += 0.5f; /* in place, over and over: results must not dwindle */
+        return [=] { k->ntxent_gradient_tile(s, TILE, inv_row, inv_col, 2.0f, 0.5f, TILE, TILE); };
+    });
+}
+
+void count_greater_rows(Rows &rows)
+{
+    add_kernel(rows, "count_greater", "64x64", TILE * TILE * Work{0, 0, F, 0}, [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *target = m.floats(TILE);
+        int32_t *count = m.zeros<int32_t>(TILE);
+        int *column = m.zeros<int>(TILE);
+        return [=] {
+            std::fill(count, count + TILE, 0);
+            k->count_greater(count, s, TILE, target, column, 0, TILE, TILE);
+        };
+    });
+}
+
+void dot_rows(Rows &rows)
+{
+    enum { COUNT = 2048 };
+    add_kernel(rows, "dot", "2048", COUNT * Work{1, 0, 2 * F, 0}, [](const struct kernels *k, Memory &m) -> Call {
+        float *a = m.floats(COUNT), *b = m.floats(COUNT), *result = m.zeros<float>(1);
+        return [=] { *result = k->dot(a, b, COUNT); };
+    });
+}
+
+/* ---- Optimisers ---- */
+
+enum { WEIGHTS = 16384 };
+
+void sgd_rows(Rows &rows)
+{
+    add_kernel(rows, "sgd", "16384", WEIGHTS * Work{3, 0, 3 * F, 2 * F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *w = m.floats(WEIGHTS), *v = m.floats(WEIGHTS), *g = m.floats(WEIGHTS);
+        return [=] { k->sgd(w, v, g, 1e-6f, 0.9f, 5e-4f, false, WEIGHTS); };
+    });
+}
+
+void lars_rows(Rows &rows)
+{
+    add_kernel(rows, "lars", "16384", WEIGHTS * Work{2, 2, 3 * F, 2 * F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *w = m.floats(WEIGHTS), *v = m.floats(WEIGHTS), *g = m.floats(WEIGHTS);
+        return [=] { k->lars(w, v, g, 1e-6f, 0.9f, 5e-4f, WEIGHTS); };
+    });
+}
+
+void adam_rows(Rows &rows)
+{
+    add_kernel(rows, "adam", "16384", WEIGHTS * Work{5, 7, 4 * F, 3 * F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *w = m.floats(WEIGHTS), *first = m.floats(WEIGHTS), *second = m.unit(WEIGHTS), *g = m.floats(WEIGHTS);
+        return [=] { k->adam(w, first, second, g, 0.1f, 0.001f, 1e-4f, 0.0f, 1e-6f, 0.5f, 1e-8f, WEIGHTS); };
+    });
+}
+
+void sum_squares_rows(Rows &rows)
+{
+    add_kernel(rows, "sum_squares", "16384", WEIGHTS * Work{2, 0, 2 * F, 0}, [](const struct kernels *k, Memory &m) -> Call {
+        float *g = m.floats(WEIGHTS), *w = m.floats(WEIGHTS);
+        double *result = m.zeros<double>(1);
+        return [=] { *result = k->sum_squares(g, w, 1e-4f, WEIGHTS); };
+    });
+}
+
+/* ---- The table ---- */
+
+struct Slot {
+    const char *name;
+    size_t offset; /* in struct kernels */
+    void (*add)(Rows &);
+};
+#define SLOT(name) {#name, offsetof(struct kernels, name), name##_rows}
+
+const Slot slots[] = {
+    SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
+    SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
+    SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
+    SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
+    SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_row_sums), SLOT(ntxent_gradient_tile), SLOT(count_greater), SLOT(dot),
+    SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
+    SLOT(u8_to_planar), SLOT(planar_to_nhwc), SLOT(resize_rows), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
+    SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+};
+static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof *slots * sizeof(void (*)()),
+              "every slot of struct kernels has rows here");
+
+} // namespace
+
+void add_kernel(Rows &rows, const char *kernel, const std::string &shape, const Work &work, const MakeCall &make)
+{
+    rows.push_back({kernel, shape, work.flops(), [=](const struct engine &engine) { return kernel_job(engine, work, make); }});
+}
+
+void add_kernel_rows(Rows &rows, const Scale &)
+{
+    size_t expected = offsetof(struct kernels, brgemm);
+    for (const Slot &slot : slots) {
+        if (slot.offset != expected)
+            throw std::logic_error(format("the slots of struct kernels and bench's table part at %s", slot.name));
+        expected += sizeof(void (*)());
+        size_t before = rows.size();
+        slot.add(rows);
+        if (rows.size() == before)
+            throw std::logic_error(format("kernel %s has no row", slot.name));
+    }
+}

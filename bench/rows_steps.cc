@@ -1,0 +1,259 @@
+/* What training does around the layers: the loss, the optimisers, the views, and whole steps. */
+#include "bench/machine.h"
+#include "bench/networks.h"
+
+#include <cstring>
+#include <stdexcept>
+
+extern "C" {
+#include "data/augment.h"
+#include "data/loader.h"
+#include "nn/ntxent.h"
+#include "train/optim.h"
+}
+
+namespace {
+
+const double F = sizeof(float);
+
+/* ---- NT-Xent, loss and gradient ---- */
+
+void add_ntxent(Rows &rows, const Scale &scale)
+{
+    enum { D = 128 };
+    for (int n : {256, 512, 2048, 8192}) {
+        Work work = ntxent_work(n, D);
+        if (work.flops() <= scale.most_flops)
+            rows.push_back({"ntxent", format("n%d.d%d", n, D), work.flops(), [=](const struct engine &engine) {
+                auto m = std::make_shared<Memory>();
+                float *z = m->floats(static_cast<size_t>(n) * D), *dz = m->zeros<float>(static_cast<size_t>(n) * D);
+                void *scratch = m->scratch(ntxent_scratch(&engine, n, D));
+                return engine_job(m, work, [=] {
+                    struct ntxent_result result;
+                    ntxent(&engine, &result, dz, z, n, D, 0.5f, scratch);
+                });
+            }});
+    }
+}
+
+/* ---- Optimisers over all parameters of a network ---- */
+
+struct optim_config optim_of(enum optimizer kind)
+{
+    struct optim_config c{};
+    c.kind = kind;
+    c.momentum = 0.9;
+    c.beta1 = 0.9;
+    c.beta2 = 0.999;
+    c.eps = 1e-8;
+    c.weight_decay = 1e-4;
+    c.trust = 0.001;
+    return c;
+}
+
+Job optim_job(const struct engine &engine, const std::shared_ptr<struct resnet> &net, enum optimizer kind, const Work &work_of_one)
+{
+    auto m = std::make_shared<Memory>();
+    size_t count = net->param_floats;
+    float *params = m->floats(count), *grads = m->floats(count);
+    std::vector<float *> state = {m->zeros<float>(count), nullptr};
+    if (optim_state_arrays(kind) > 1)
+        state[1] = m->zeros<float>(count);
+    struct optim_config config = optim_of(kind);
+    auto step = std::make_shared<uint64_t>(0);
+    return engine_job(m, static_cast<double>(count) * work_of_one, [=] {
+        float *const arrays[2] = {state[0], state[1]};
+        optim_step(&engine, &config, net->params, net->param_count, params, grads, arrays, ++*step, 1e-6);
+    });
+}
+
+/* LARS first takes the norms of weights and gradients. */
+void add_optimizers(Rows &rows, const Scale &scale)
+{
+    static const struct { const char *name; enum optimizer kind; Work work; } kinds[] = {
+        {"optim.sgd", OPTIM_SGD, {3, 0, 3 * F, 2 * F, true}},
+        {"optim.lars", OPTIM_LARS, {4, 2, 5 * F, 2 * F, true}},
+        {"optim.adam", OPTIM_ADAM, {5, 7, 4 * F, 3 * F, true}},
+        {"optim.adamw", OPTIM_ADAMW, {5, 7, 4 * F, 3 * F, true}},
+    };
+    const Network network = networks(scale)[0];
+    auto net = std::make_shared<struct resnet>(build(network.config));
+    for (const auto &k : kinds) {
+        enum optimizer kind = k.kind;
+        Work work = k.work;
+        double flops = static_cast<double>(net->param_floats) * work.flops();
+        if (flops <= scale.most_flops)
+            rows.push_back({k.name, network.name, flops, [=](const struct engine &engine) { return optim_job(engine, net, kind, work); }});
+    }
+}
+
+/* ---- Views ---- */
+
+/* What one view asks for, from its parameters: the resize, color, blur (the kernels' own counts, rows_pixels.cc). */
+Work view_work(const struct augment_params &p, const struct augment_config &c, int size)
+{
+    double pixels = static_cast<double>(size) * size, scale_y = static_cast<double>(p.height) / size, scale_x = static_cast<double>(p.width) / size;
+    Work work{0, 0, 3.0 * p.height * p.width, 3 * F * pixels};
+    if (scale_y == 1 && scale_x == 1)
+        work.other += 3 * pixels;
+    else
+        work.fma += 3 * (2 * (scale_y > 1 ? scale_y : 1) - 1) * size * p.width + 3 * (2 * (scale_x > 1 ? scale_x : 1) - 1) * pixels;
+    if (p.jitter)
+        work = work + pixels * Work{3 + 2 + 5 + 4, 3 + 3 + 2 + 4 + 17, 0, 0};
+    if (p.grey)
+        work = work + pixels * Work{5, 4, 0, 0};
+    if (p.blur)
+        work.fma += 3 * pixels * 2 * ((c.blur_kernel > 0 ? c.blur_kernel : size / 10) | 1);
+    if (p.solarize)
+        work.other += 3 * pixels;
+    return work;
+}
+
+struct View {
+    const char *preset;
+    int size, h, w; /* source h x w -> (size, size) */
+};
+enum { VIEWS = 64 }; /* a call, on each thread: chance evens out */
+
+Job views_job(const struct engine &engine, const View &view)
+{
+    struct augment_config config;
+    if (augment_preset(&config, view.preset))
+        throw std::runtime_error(format("there is no preset %s", view.preset));
+    auto params = std::make_shared<std::vector<struct augment_params>>(VIEWS);
+    Work work;
+    for (int i = 0; i < VIEWS; i++) {
+        struct rng rng = rng_stream(0, RNG_TEST, 0, static_cast<uint64_t>(i));
+        augment_draw(&(*params)[static_cast<size_t>(i)], &config, view.h, view.w, &rng);
+        work = work + view_work((*params)[static_cast<size_t>(i)], config, view.size);
+    }
+    Job job = kernel_job(engine, work, [=](const struct kernels *k, Memory &m) -> Call {
+        size_t side = static_cast<size_t>(view.size);
+        struct image image = {view.h, view.w, 3, m.bytes(3 * static_cast<size_t>(view.h) * static_cast<size_t>(view.w)), 0};
+        float *out = m.zeros<float>(side * side * 3);
+        void *scratch = m.scratch(augment_scratch(view.h, view.w, 3, view.size));
+        return [=] {
+            for (const struct augment_params &p : *params)
+                augment_apply(k, out, &image, &p, &config, view.size, scratch);
+        };
+    });
+    int threads = engine.threads;
+    job.counters = [threads](benchmark::State &state, double seconds) { state.counters["views/s"] = VIEWS * threads / seconds; };
+    return job;
+}
+
+void add_views(Rows &rows, const Scale &scale)
+{
+    static const View views[] = {{"cifar", 32, 32, 32}, {"paper", 32, 32, 32}, {"paper", 96, 96, 96}, {"paper", 224, 375, 500}};
+    for (const View &view : views)
+        if (!scale.quick || view.size < 96)
+            rows.push_back({"augment", format("%dpx.%s", view.size, view.preset), 0, [view](const struct engine &engine) { return views_job(engine, view); }});
+}
+
+/* ---- A training step, from images in memory to new weights ---- */
+
+void check(enum simclr_status status, const struct simclr_error &err)
+{
+    if (status != SIMCLR_OK)
+        throw std::runtime_error(err.text);
+}
+
+struct Step {
+    struct engine engine;
+    struct network_config config;
+    int batch;
+    struct optim_config optim = optim_of(OPTIM_SGD);
+    struct dataset *set = nullptr;
+    struct loader *loader = nullptr;
+    struct network *network = nullptr;
+    Memory memory;
+    float *views, *dz, *state[2] = {nullptr, nullptr};
+    void *loss_scratch;
+    uint64_t done = 0;
+
+    Step(const struct engine &e, const struct network_config &c, int b) : engine(e), config(c), batch(b)
+    {
+        struct simclr_error err;
+        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3};
+        check(dataset_open(&set, nullptr, SPLIT_TRAIN, &options, &err), err);
+        std::vector<uint32_t> items(dataset_size(set));
+        for (size_t i = 0; i < items.size(); i++)
+            items[i] = static_cast<uint32_t>(i);
+        struct loader_config loading{};
+        loading.image_size = config.image_size;
+        loading.channels = 3;
+        augment_preset(&loading.augment, config.image_size <= 32 ? "cifar" : "paper");
+        check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, size_t{1} << 30, &err), err);
+        check(network_create(&network, &config, &engine, 2 * batch, true, &err), err);
+        size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
+        network_params(network, &params);
+        state[0] = memory.zeros<float>(params);
+        views = memory.zeros<float>(rows * side * side * 3);
+        dz = memory.zeros<float>(rows * static_cast<size_t>(config.out_dim));
+        loss_scratch = memory.scratch(ntxent_scratch(&engine, static_cast<int>(rows), config.out_dim));
+    }
+
+    void run()
+    {
+        const float *h, *z;
+        struct simclr_error err;
+        struct ntxent_result result;
+        size_t count, tensors;
+        check(loader_batch(loader, views, static_cast<uint32_t>(done / 2), done % 2 * static_cast<size_t>(batch), batch, &err), err);
+        network_forward(network, views, 2 * batch, true, &h, &z);
+        ntxent(&engine, &result, dz, z, 2 * batch, config.out_dim, 0.5f, loss_scratch);
+        network_backward(network, views, dz, 2 * batch);
+        const struct tensor_info *list = network_param_list(network, &tensors);
+        optim_step(&engine, &optim, list, tensors, network_params(network, &count), network_grads(network), state, ++done, 1e-4);
+    }
+
+    ~Step()
+    {
+        network_free(network);
+        loader_free(loader);
+        if (set)
+            dataset_close(set);
+    }
+    Step(const Step &) = delete;
+    Step &operator=(const Step &) = delete;
+};
+
+Job step_job(const struct engine &engine, const struct network_config &config, int batch, const Work &work)
+{
+    machine_reset_peak_rss();
+    auto step = std::make_shared<Step>(engine, config, batch);
+    Job job;
+    job.work = work;
+    job.footprint = static_cast<double>(network_memory(step->network) + step->memory.footprint());
+    job.run = [step](size_t calls) {
+        for (size_t i = 0; i < calls; i++)
+            step->run();
+    };
+    job.counters = [batch](benchmark::State &state, double seconds) {
+        state.counters["images/s"] = batch / seconds;
+        state.counters["peak_rss_MB"] = machine_peak_rss() / 1e6;
+    };
+    return job;
+}
+
+} // namespace
+
+void add_step_rows(Rows &rows, const Scale &scale)
+{
+    add_ntxent(rows, scale);
+    add_optimizers(rows, scale);
+    add_views(rows, scale);
+    static const struct { const char *name; int depth; double width; enum stem stem; int size, batch; } steps[] = {
+        {"resnet18.w25.8px.b8", 18, 0.25, STEM_CIFAR, 8, 8},
+        {"resnet18.w25.cifar.b256", 18, 0.25, STEM_CIFAR, 32, 256},
+        {"resnet18.cifar.b128", 18, 1, STEM_CIFAR, 32, 128},
+        {"resnet50.96.b32", 50, 1, STEM_IMAGENET, 96, 32},
+    };
+    for (const auto &s : steps) {
+        struct network_config config = network_config_of(s.depth, s.width, s.stem, s.size);
+        Work work = training_work(build(config), 2 * s.batch, config.out_dim);
+        int batch = s.batch;
+        if (work.flops() <= scale.most_flops)
+            rows.push_back({"step", s.name, work.flops(), [=](const struct engine &engine) { return step_job(engine, config, batch, work); }});
+    }
+}
