@@ -37,7 +37,7 @@ struct kernels {
 
     /* mean[c], m2[c] of this slice: mean = (chain of x in row order) / rows, m2 = chain of fma(d, d, .), d = x - mean. */
     void (*norm_stats)(float *mean, float *m2, const float *x, size_t rows, int c);
-    /* y = fma(x - mean, scale, shift), then + residual if not NULL, then max(., 0) if relu. y may be x. */
+    /* y = fma(x - mean, scale, shift), then + residual if not NULL, then ReLU (0 where <= 0; NaN stays) if relu. y may be x. */
     void (*norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale,
                        const float *shift, bool relu, size_t rows, int c);
     /* g = dy where (out == NULL or out > 0), else 0; sum_g = chain of g; sum_gx = chain of fma(g, (x - mean) * invstd, .). */
@@ -48,7 +48,7 @@ struct kernels {
     void (*norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
                                 const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
                                 size_t rows, int c);
-    /* y = x + bias (bias may be NULL), then max(., 0) if relu; y may be x. */
+    /* y = x + bias (bias may be NULL), then the same ReLU if relu; y may be x. */
     void (*bias_act)(float *y, const float *x, const float *bias, bool relu, size_t rows, int c);
     /* dx = dy where out > 0, else 0; dx may be dy. */
     void (*relu_backward)(float *dx, const float *dy, const float *out, size_t count);

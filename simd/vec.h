@@ -27,6 +27,9 @@
 #include "vec_scalar.h"
 #endif
 
+/* +0 where a <= 0, else a: NaN passes, as it does in PyTorch. vf_max would make it 0, and a diverged network look healthy. */
+static inline vf vf_relu(vf a) { return vf_select(vf_le(a, vf_zero()), vf_zero(), a); }
+
 /* The first n lanes, 1 <= n <= VL; a whole vector by an ordinary access, which a constant n folds to. */
 static inline vf vf_load_lanes(const float *p, int n) { return n == VL ? vf_load(p) : vf_load_n(p, n); }
 

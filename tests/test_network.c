@@ -314,6 +314,27 @@ Test(network, gradients_agree_with_finite_differences)
     free_run(&run);
 }
 
+/* A diverged run must show: a ReLU that made 0 of NaN would leave a finite loss over features that say nothing. */
+Test(network, a_broken_weight_shows_in_the_loss)
+{
+    struct network_config config = small_config();
+    struct engine engine = best_engine(1);
+    const char *const broken[] = {"conv1.weight", "layer2.0.bn1.weight", "layer4.1.conv2.weight", "head.0.weight"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        struct run run = make_run(&config, &engine, 3, 2);
+        size_t tensors, floats, t = 0;
+        const struct tensor_info *list = network_param_list(run.network, &tensors);
+        while (t < tensors && strcmp(list[t].name, broken[i]))
+            t++;
+        cr_assert_lt(t, tensors, "there is no %s", broken[i]);
+        network_params(run.network, &floats)[list[t].offset] = NAN;
+        const float *h, *z;
+        double loss = loss_step(&run, &h, &z);
+        cr_expect(isnan(loss), "%s: loss %g", broken[i], loss);
+        free_run(&run);
+    }
+}
+
 /* ---- The same bits everywhere ---- */
 
 static void train_steps(float *params, float *buffers, const struct network_config *config, const struct engine *engine)

@@ -109,6 +109,27 @@ Test(norm, element_wise_kernels_compute_what_they_say)
     expect_same_bits((const float[]){-3, -2, 9}, y, 3, "column sums");
 }
 
+Test(norm, relu_makes_zeros_positive_and_lets_nan_pass)
+{
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas);
+    enum { C = 20 };
+    const float zero[C] = {0}, one[C] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    float x[C], shift[C], want[C], y[C];
+    for (int j = 0; j < C; j++) {
+        const float from[4] = {NAN, -0.0f, -1e-40f, 1e-40f}, to[4] = {NAN, 0, 0, 1e-40f};
+        x[j] = from[j % 4];
+        shift[j] = -0.0f;
+        want[j] = to[j % 4];
+    }
+    for (size_t isa = 0; isa < isa_count; isa++) {
+        isas[isa]->bias_act(y, x, NULL, true, 1, C);
+        expect_same_bits(want, y, C, "bias_act, %s", isas[isa]->name);
+        isas[isa]->norm_apply(y, x, NULL, zero, one, shift, true, 1, C);
+        expect_same_bits(want, y, C, "norm_apply, %s", isas[isa]->name);
+    }
+}
+
 /* ---- The layer ---- */
 
 struct layer {

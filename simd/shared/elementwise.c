@@ -8,7 +8,7 @@ static inline void bias_act_vector(float *y, const float *x, const float *bias, 
     if (has_bias)
         v = vf_add(v, vf_load_lanes(bias, lanes));
     if (relu)
-        v = vf_max(v, vf_zero());
+        v = vf_relu(v);
     vf_store_lanes(y, v, lanes);
 }
 

@@ -97,7 +97,7 @@ static inline void apply_vector(float *y, const float *x, const float *residual,
     if (has_residual)
         v = vf_add(v, vf_load_lanes(residual, lanes));
     if (relu)
-        v = vf_max(v, vf_zero());
+        v = vf_relu(v);
     vf_store_lanes(y, v, lanes);
 }
 
