@@ -6,7 +6,9 @@
 #include <math.h>
 
 /* Colours, light, pose and scale are drawn alike for every class, so that neither the mean colour nor single pixels tell classes
- * apart; what does is form. Everything is double arithmetic in a fixed order: the same bytes on every machine. */
+ * apart; what does is form. Colours are muted: among saturated ones an encoder learns to know each picture by its palette, which
+ * colour jitter does not hide, and its kNN falls below that of an untrained one. Everything is double arithmetic in a fixed order:
+ * the same bytes on every machine. */
 
 const char *const shapes_class_names[SHAPES_CLASSES] = {
     "disc", "ring", "square", "triangle", "cross", "star", "crescent", "stripes", "checker", "dots",
@@ -45,8 +47,9 @@ static double luma(const struct colour *c)
 static struct colour random_colour(struct rng *rng)
 {
     struct colour c;
+    double grey = between(rng, 0.1, 0.9);
     for (int i = 0; i < 3; i++)
-        c.v[i] = between(rng, 0.05, 0.95);
+        c.v[i] = grey + between(rng, -0.18, 0.18);
     return c;
 }
 
@@ -55,7 +58,7 @@ static struct colour neighbour(const struct colour *c, struct rng *rng)
 {
     struct colour n;
     for (int i = 0; i < 3; i++)
-        n.v[i] = c->v[i] + between(rng, -0.18, 0.18);
+        n.v[i] = c->v[i] + between(rng, -0.1, 0.1);
     return n;
 }
 
@@ -71,9 +74,9 @@ static void draw_pose(struct scene *s, struct rng *rng)
     double angle = between(rng, 0.0, turn);
     s->cosine = fm_cos(angle);
     s->sine = fm_sin(angle);
-    s->x = between(rng, -0.2, 0.2);
-    s->y = between(rng, -0.2, 0.2);
-    s->scale = between(rng, 0.65, 1.0);
+    s->x = between(rng, -0.25, 0.25);
+    s->y = between(rng, -0.25, 0.25);
+    s->scale = between(rng, 0.6, 0.95);
     s->squash = between(rng, 0.8, 1.0);
     s->shape = between(rng, 0.0, 1.0);
     s->frequency = between(rng, 1.3, 2.4);
@@ -96,7 +99,7 @@ static void draw_colours(struct scene *s, struct rng *rng)
     direction(s->paper_slope, 0.5, rng);
     direction(s->light_slope, between(rng, 0.0, 0.2), rng);
     for (int layer = 0; layer < 2; layer++) {
-        double strength = between(rng, 0.0, 0.12);
+        double strength = between(rng, 0.0, 0.08);
         for (int i = 0; i < GRID * GRID; i++)
             s->noise[layer][i] = between(rng, -strength, strength);
     }
