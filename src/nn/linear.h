@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes; what serves so many rows serves fewer. */
 size_t linear_scratch(const struct engine *engine, int rows, int in, int out);
 void linear_forward(const struct engine *engine, float *y, const float *x, const float *w, const float *bias, bool relu, int rows,
                     int in, int out, void *scratch);

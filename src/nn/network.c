@@ -60,35 +60,23 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static bool same_shape(const struct node *a, const struct node *b)
-{
-    return a->kind == b->kind && a->norm == b->norm && !memcmp(&a->shape, &b->shape, sizeof a->shape);
-}
-
-static size_t node_scratch(const struct network *n, const struct node *node, int rows)
+static size_t node_scratch(const struct network *n, const struct node *node)
 {
     struct conv_shape shape = node->shape;
-    shape.n = rows;
-    size_t bytes = node->norm ? norm_scratch((size_t)rows * (size_t)shape.ho * (size_t)shape.wo, shape.k) : 0;
+    shape.n = n->max_rows;
+    size_t bytes = node->norm ? norm_scratch((size_t)shape.n * (size_t)shape.ho * (size_t)shape.wo, shape.k) : 0;
     if (node->kind == NODE_CONV)
         bytes = larger(bytes, conv_scratch(&n->engine, &shape));
     if (node->kind == NODE_LINEAR)
-        bytes = larger(bytes, linear_scratch(&n->engine, rows, shape.c, shape.k));
+        bytes = larger(bytes, linear_scratch(&n->engine, shape.n, shape.c, shape.k));
     return bytes;
 }
 
-/* Every number of rows is asked for: a layer may cut a smaller batch into other slices, which need more. */
 static size_t scratch_bytes(const struct network *n)
 {
     size_t bytes = 0;
-    for (int i = 0; i < n->net.count; i++) {
-        const struct node *node = &n->net.nodes[i];
-        int earlier = 0;
-        while (!same_shape(&n->net.nodes[earlier], node))
-            earlier++;
-        for (int rows = 1; earlier == i && rows <= n->max_rows; rows++)
-            bytes = larger(bytes, node_scratch(n, node, rows));
-    }
+    for (int i = 0; i < n->net.count; i++)
+        bytes = larger(bytes, node_scratch(n, &n->net.nodes[i]));
     return bytes;
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes; what serves so many rows serves fewer. */
 size_t norm_scratch(size_t rows, int c);
 
 struct norm_params {
