@@ -2,20 +2,6 @@
 #include "shared/shared.h"
 #include "vec_math.h"
 
-/* Full vectors and a partial one at the end through one body. */
-static inline vf load_upto(const float *p, int n)
-{
-    return n == VL ? vf_load(p) : vf_load_n(p, n);
-}
-
-static inline void store_upto(float *p, vf a, int n)
-{
-    if (n == VL)
-        vf_store(p, a);
-    else
-        vf_store_n(p, a, n);
-}
-
 static inline vf flush_denormal(vf a)
 {
     return vf_select(vf_lt(vf_abs(a), vf_set1(1.17549435e-38f)), vf_zero(), a);
@@ -23,12 +9,12 @@ static inline vf flush_denormal(vf a)
 
 static inline void sgd_vector(float *w, float *v, const float *g, vf lr, vf momentum, vf wd, bool nesterov, int n)
 {
-    vf weight = load_upto(w, n);
-    vf gradient = vf_fma(wd, weight, load_upto(g, n));
-    vf velocity = flush_denormal(vf_fma(momentum, load_upto(v, n), gradient));
+    vf weight = vf_load_lanes(w, n);
+    vf gradient = vf_fma(wd, weight, vf_load_lanes(g, n));
+    vf velocity = flush_denormal(vf_fma(momentum, vf_load_lanes(v, n), gradient));
     vf update = nesterov ? vf_fma(momentum, velocity, gradient) : velocity;
-    store_upto(v, velocity, n);
-    store_upto(w, vf_fnma(lr, update, weight), n);
+    vf_store_lanes(v, velocity, n);
+    vf_store_lanes(w, vf_fnma(lr, update, weight), n);
 }
 
 void ISA_FN(sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count)
@@ -43,11 +29,11 @@ void ISA_FN(sgd)(float *w, float *v, const float *g, float lr, float momentum, f
 
 static inline void lars_vector(float *w, float *v, const float *g, vf rate, vf momentum, vf wd, int n)
 {
-    vf weight = load_upto(w, n);
-    vf gradient = vf_fma(wd, weight, load_upto(g, n));
-    vf velocity = flush_denormal(vf_fma(rate, gradient, vf_mul(momentum, load_upto(v, n))));
-    store_upto(v, velocity, n);
-    store_upto(w, vf_sub(weight, velocity), n);
+    vf weight = vf_load_lanes(w, n);
+    vf gradient = vf_fma(wd, weight, vf_load_lanes(g, n));
+    vf velocity = flush_denormal(vf_fma(rate, gradient, vf_mul(momentum, vf_load_lanes(v, n))));
+    vf_store_lanes(v, velocity, n);
+    vf_store_lanes(w, vf_sub(weight, velocity), n);
 }
 
 void ISA_FN(lars)(float *w, float *v, const float *g, float lr_trust, float momentum, float wd, size_t count)
@@ -66,15 +52,15 @@ struct adam_scalars {
 
 static inline void adam_vector(float *w, float *m, float *v, const float *g, struct adam_scalars k, int n)
 {
-    vf weight = load_upto(w, n), mean = load_upto(m, n), square = load_upto(v, n);
-    vf gradient = vf_fma(k.l2, weight, load_upto(g, n));
+    vf weight = vf_load_lanes(w, n), mean = vf_load_lanes(m, n), square = vf_load_lanes(v, n);
+    vf gradient = vf_fma(k.l2, weight, vf_load_lanes(g, n));
     mean = flush_denormal(vf_fma(k.rate1, vf_sub(gradient, mean), mean));
     square = flush_denormal(vf_fma(k.rate2, vf_sub(vf_mul(gradient, gradient), square), square));
     vf root = vf_add(vf_div(vf_sqrt(square), k.sqrt_bias2), k.eps);
     weight = vf_fnma(k.lr_decay, weight, weight);
-    store_upto(m, mean, n);
-    store_upto(v, square, n);
-    store_upto(w, vf_fnma(k.step, vf_div(mean, root), weight), n);
+    vf_store_lanes(m, mean, n);
+    vf_store_lanes(v, square, n);
+    vf_store_lanes(w, vf_fnma(k.step, vf_div(mean, root), weight), n);
 }
 
 void ISA_FN(adam)(float *w, float *m, float *v, const float *g, float rate1, float rate2, float l2, float lr_decay, float step,
