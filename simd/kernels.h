@@ -17,9 +17,9 @@ struct kernels {
     int mr, nr; /* micro-tile: rows, and the columns of a packed panel of B */
 
     /* C[m x n] (+)= sum_{t < taps} A_t[m x k] B_t[k x n]
-     * Row i of C is at c + c_row[i], row i of A_t at a + a_row[i] + a_tap[t]; b is a packed panel [taps][k][nr] whose columns from
-     * n on are zero; n <= nr; any m >= 1 (split evenly over tile variants). Each element is one chain of FMAs in (t, k) order from
-     * C, or from +0 when not accumulating. 2 m n k taps FLOPs. */
+     * Row i of C is at c + c_row[i], row i of A_t at a + a_row[i] + a_tap[t]; b is a packed panel [taps][k][nr], of whose columns the
+     * first n <= nr count, whatever the others hold; any m >= 1 (split evenly over tile variants). Each element is one chain of FMAs
+     * in (t, k) order from C, or from +0 when not accumulating. 2 m n k taps FLOPs. */
     void (*brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap,
                    const float *b, int m, int n, int k, int taps, bool accumulate);
 

@@ -14,7 +14,7 @@ enum stem { STEM_AUTO = -1, STEM_IMAGENET, STEM_CIFAR };
 
 struct network_config {
     int depth;        /* 18, 34, 50, 101, 152: torchvision's ResNets (v1.5) */
-    double width;     /* multiplies every width: stage s has 64 * width * 2^s planes, rounded down; 0.25 to 4 */
+    double width;     /* multiplies every width: stage s has 64 * width * 2^s planes, rounded down; 1/64 to 4 */
     enum stem stem;
     int channels;     /* input channels, 1 or 3 */
     int image_size;   /* square inputs of this side, at least 32, or 8 with the cifar stem */
