@@ -47,7 +47,7 @@ static const struct {
     {"solarize", 0xbb1e32b51f628a41},
     {"blur", 0x61f717df4d1c53d7},
     {"augment", 0x7bff77e21ecefc09},
-    {"shapes", 0xca09295f8276f9f9},
+    {"shapes", 0x92f8f0c9318feb36},
     {"train_resnet18_adam", 0xff26255fd3d17810},
     {"train_resnet50_lars", 0x64ffd0008db2d3a7},
     {"train_grey_sgd", 0xb04f63c32b1decab},
