@@ -47,7 +47,8 @@ CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
 BENCH_OBJ := $(BENCH_SRC:bench/%.cc=$(BUILD)/cxx/%.o) $(ISAS:%=$(BUILD)/%/probe.o)
-DEMO     ?= --arch resnet18 --width 0.25 --stem cifar --batch-size 256 --epochs 20 --knn-every 5
+DEMO     ?= --arch resnet18 --width 0.25 --image-size 32 --batch-size 64 --optimizer sgd --lr 0.06 --wd 5e-4 --temperature 0.2 \
+            --augment cifar --crop-min 0.3 --limit 4000 --epochs 6 --knn-every 2
 
 .DEFAULT_GOAL := all
 all: $(BUILD)/simclr ## build the trainer, build/simclr (the default)
