@@ -42,8 +42,10 @@ struct Registered {
 };
 
 struct Outcome {
-    double percent, spread;
-    std::string limit;
+    double seconds, percent, spread;
+    std::string isa, limit;
+    Work work;
+    double footprint;
 };
 
 struct Session {
@@ -100,7 +102,7 @@ void run_row(benchmark::State &state, Registered &r)
     std::sort(samples.begin(), samples.end());
     double seconds = quantile(samples, 0.5), spread = 100 * (quantile(samples, 0.75) - quantile(samples, 0.25)) / seconds;
     const Work &work = session.job.work;
-    Limit limit = limit_of(*r.peaks, session.job);
+    Limit limit = limit_of(*r.peaks, work, session.job.footprint);
     double percent = 100 * limit.seconds / seconds;
     state.counters["GFLOP/s"] = work.flops() / seconds * 1e-9;
     state.counters["GB/s"] = work.bytes() / seconds * 1e-9;
@@ -109,7 +111,7 @@ void run_row(benchmark::State &state, Registered &r)
     if (session.job.counters)
         session.job.counters(state, seconds);
     state.SetLabel(limit.name);
-    session.outcomes[r.name] = {percent, spread, limit.name};
+    session.outcomes[r.name] = {seconds, percent, spread, r.engine.kernels->name, limit.name, work, session.job.footprint};
 }
 
 /* ---- The command line ---- */
@@ -196,7 +198,8 @@ Rows rows_for(const Scale &scale)
     return rows;
 }
 
-/* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do not. */
+/* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do
+ * not. */
 std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, bool emulated)
 {
     const struct isa_entry *entries;
@@ -282,31 +285,49 @@ void add_context(const Options &options, bool emulated)
 
 /* ---- What came out ---- */
 
-bool judge(bool emulated)
+/* The short probes of a quick run, which is for tests, are easily disturbed: they have a second, longer chance. */
+bool exceeds_longer_probe(const Outcome &o, const Options &options)
 {
-    bool good = session.failures.empty();
-    for (const std::string &failure : session.failures)
-        warn(failure);
+    static std::map<std::string, Peaks> longer;
+    if (!longer.count(o.isa))
+        longer[o.isa] = measure_peaks(o.isa.c_str(), options.threads, false);
+    return limit_of(longer[o.isa], o.work, o.footprint).seconds > PROBE_TOLERANCE * o.seconds;
+}
+
+/* Says which rows were faster than their limit; false if there is one. */
+bool judge_limits(const Options &options)
+{
+    bool good = true;
+    for (const auto &[name, o] : session.outcomes)
+        if (o.percent > 100 * PROBE_TOLERANCE && !(options.quick && !exceeds_longer_probe(o, options))) {
+            warn(format("%s ran at %.0f %% of the limit measured for it (%s): the probe was disturbed or is wrong, and no percentage "
+                        "of this run counts; run again on a quiet machine", name.c_str(), o.percent, o.limit.c_str()));
+            good = false;
+        }
+    return good;
+}
+
+void judge_spread()
+{
     size_t spread = 0;
     const std::pair<const std::string, Outcome> *worst = nullptr;
-    for (const auto &outcome : session.outcomes) {
-        const Outcome &o = outcome.second;
-        if (o.percent > 100 * PROBE_TOLERANCE) {
-            warn(format("%s ran at %.0f %% of the limit measured for it (%s): the probe was disturbed or is wrong, and no percentage of this "
-                        "run counts; run again on a quiet machine",
-                        outcome.first.c_str(), o.percent, o.limit.c_str()));
-            good = good && emulated;
-        }
-        if (o.spread > SPREAD_LIMIT) {
+    for (const auto &outcome : session.outcomes)
+        if (outcome.second.spread > SPREAD_LIMIT) {
             spread++;
-            if (!worst || o.spread > worst->second.spread)
+            if (!worst || outcome.second.spread > worst->second.spread)
                 worst = &outcome;
         }
-    }
-    if (spread > 0)
-        warn(format("%zu of %zu rows spread over %.0f %% (worst: %s, %.0f %%): see README.md on quiet machines", spread, session.outcomes.size(),
-                    SPREAD_LIMIT, worst->first.c_str(), worst->second.spread));
-    return good;
+    if (worst)
+        warn(format("%zu of %zu rows spread over %.0f %% (worst: %s, %.0f %%): see bench/README.md on quiet machines", spread,
+                    session.outcomes.size(), SPREAD_LIMIT, worst->first.c_str(), worst->second.spread));
+}
+
+bool judge(const Options &options, bool emulated)
+{
+    for (const std::string &failure : session.failures)
+        warn(failure);
+    judge_spread();
+    return (emulated || judge_limits(options)) && session.failures.empty();
 }
 
 int run(int argc, char **argv)
@@ -324,7 +345,8 @@ int run(int argc, char **argv)
     for (std::string &word : passed)
         arguments.push_back(&word[0]);
     int count = static_cast<int>(arguments.size());
-    bool list = std::find_if(passed.begin(), passed.end(), [](const std::string &w) { return w.compare(0, 22, "--benchmark_list_tests") == 0; }) != passed.end();
+    bool list = std::any_of(passed.begin(), passed.end(),
+                            [](const std::string &word) { return word.compare(0, 22, "--benchmark_list_tests") == 0; });
     benchmark::Initialize(&count, arguments.data());
     if (benchmark::ReportUnrecognizedArguments(count, arguments.data()))
         return MISUSED;
@@ -350,7 +372,7 @@ int run(int argc, char **argv)
     }
     benchmark::RunSpecifiedBenchmarks();
     session.job = Job();
-    return list || judge(emulated) ? DONE : FAILED;
+    return list || judge(options, emulated) ? DONE : FAILED;
 }
 
 } // namespace

@@ -18,7 +18,8 @@ struct network_config network_config_of(int depth, double width, enum stem stem,
 std::vector<Network> networks(const Scale &scale)
 {
     if (scale.quick) /* both kinds of block, both stems */
-        return {{"r18.w25", network_config_of(18, 0.25, STEM_CIFAR, 32), 8}, {"r50.w25.32", network_config_of(50, 0.25, STEM_IMAGENET, 32), 8}};
+        return {{"r18.w25", network_config_of(18, 0.25, STEM_CIFAR, 32), 8},
+                {"r50.w25.32", network_config_of(50, 0.25, STEM_IMAGENET, 32), 8}};
     return {{"r18", network_config_of(18, 1, STEM_CIFAR, 32), 256},
             {"r50.96", network_config_of(50, 1, STEM_IMAGENET, 96), 64},
             {"r50.224", network_config_of(50, 1, STEM_IMAGENET, 224), 16}};

@@ -3,10 +3,10 @@
 #include "bench/machine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <time.h>
 
 #if defined __x86_64__
 extern "C" const struct probe probe_scalar, probe_avx2, probe_avx512;
@@ -29,37 +29,38 @@ const struct probe *probe_of(const char *isa)
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct Effort {
     double seconds; /* a sample */
     int samples;
 };
 
-double seconds_of(const std::function<void()> &body)
+double thread_seconds()
 {
-    auto start = Clock::now();
-    body();
-    return std::chrono::duration<double>(Clock::now() - start).count();
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/* The best rate of several samples: interruptions only ever lower it. body(thread, rounds) does rounds times `units` of work. How
- * many rounds make a sample is found on one thread, by the best of three: one interruption must not end the search. */
+/* The best rate of several samples, all threads at work at once. body(thread, rounds) does rounds times `units` of work. A thread's time
+ * is what it had of a processor: on a busy machine a probe that waits must not pass for a slow one, and elsewhere it is real time. */
 double best_rate(int threads, const Effort &effort, double units, const std::function<void(size_t, long)> &body)
 {
+    auto seconds_of = [&](size_t thread, long rounds) {
+        double start = thread_seconds();
+        body(thread, rounds);
+        return std::max(thread_seconds() - start, 1e-7);
+    };
     long rounds = 1;
-    for (;;) {
-        double seconds = 1e9;
-        for (int i = 0; i < 3 && seconds > effort.seconds / 2; i++)
-            seconds = std::min(seconds, seconds_of([&] { body(0, rounds); }));
-        if (seconds > effort.seconds / 2 || rounds > (1L << 40))
-            break;
-        rounds = static_cast<long>(static_cast<double>(rounds) * std::min(effort.seconds / std::max(seconds, 1e-7), 100.0)) + 1;
-    }
+    for (double seconds; (seconds = seconds_of(0, rounds)) < effort.seconds / 2 && rounds < (1L << 40);)
+        rounds = static_cast<long>(static_cast<double>(rounds) * std::min(effort.seconds / seconds, 100.0)) + 1;
     double best = 0;
+    std::vector<double> seconds(static_cast<size_t>(threads));
     for (int sample = 0; sample < effort.samples; sample++) {
-        double seconds = seconds_of([&] { parallel(threads, static_cast<size_t>(threads), [&](size_t thread) { body(thread, rounds); }); });
-        best = std::max(best, static_cast<double>(rounds) * units * threads / seconds);
+        parallel(threads, static_cast<size_t>(threads), [&](size_t thread) { seconds[thread] = seconds_of(thread, rounds); });
+        double rate = 0;
+        for (double s : seconds)
+            rate += static_cast<double>(rounds) * units / s;
+        best = std::max(best, rate);
     }
     return best;
 }
@@ -89,15 +90,17 @@ const int arrays_of[PROBE_TRAFFICS] = {2, 3, 2, 1, 2, 1}, accesses_of[PROBE_TRAF
 void measure_level(LevelPeak &level, int threads, const struct probe &probe, double bytes, const Effort &effort)
 {
     struct Buffers { float *y, *a, *b; };
+    Memory memory;
+    std::vector<float *> blocks;
+    for (int thread = 0; thread < threads; thread++)
+        blocks.push_back(memory.unit(static_cast<size_t>(bytes / sizeof(float)) + 8 * PROBE_GRAIN));
     for (size_t i = 0; i < probe.stream_count; i++) {
         const struct probe_stream &stream = probe.streams[i];
         int arrays = arrays_of[stream.traffic];
         size_t count = std::max<size_t>(1, static_cast<size_t>(bytes / sizeof(float) / arrays / PROBE_GRAIN)) * PROBE_GRAIN;
         size_t apart = count + PROBE_GRAIN; /* not a multiple of a page, where loads and stores would alias */
-        Memory memory;
         std::vector<Buffers> buffers;
-        for (int thread = 0; thread < threads; thread++) {
-            float *block = memory.unit(3 * PROBE_GRAIN + static_cast<size_t>(arrays) * apart);
+        for (float *block : blocks) {
             float *first = block + PROBE_GRAIN; /* y of a stream that only reads lies before it; a of one that only writes too */
             if (stream.traffic == PROBE_READ)
                 buffers.push_back({block, first, first + apart});
@@ -137,7 +140,8 @@ Peaks measure_peaks(const char *isa, int threads, bool quick)
     const struct probe *probe = probe_of(isa);
     if (!probe)
         throw std::runtime_error(format("there is no probe for %s: its limits cannot be measured", isa));
-    Effort effort = quick ? Effort{0.001, 3} : Effort{0.01, 7};
+    /* Many short samples: some of them fall between two interruptions. */
+    Effort effort = quick ? Effort{0.001, 5} : Effort{0.002, 20};
     Peaks peaks{};
     peaks.threads = threads;
     measure_arithmetic(peaks, *probe, effort);
@@ -156,27 +160,26 @@ Peaks measure_peaks(const char *isa, int threads, bool quick)
     }
     LevelPeak dram{"DRAM", INFINITY, {}};
     double bytes = std::min(std::max(4 * largest, quick ? 32e6 : 128e6), machine_available_memory() / 4);
-    measure_level(dram, threads, *probe, bytes / threads, quick ? Effort{0.005, 2} : Effort{0.04, 5});
+    measure_level(dram, threads, *probe, bytes / threads, quick ? Effort{0.005, 2} : Effort{0.02, 6});
     peaks.levels.push_back(dram);
     return peaks;
 }
 
 /* The roofline, with one refinement: of a footprint somewhat larger than a cache, that cache can hold a part, and that part of the
  * bytes may come at its speed. */
-Limit limit_of(const Peaks &peaks, const Job &job)
+Limit limit_of(const Peaks &peaks, const Work &work, double footprint)
 {
-    const Work &work = job.work;
     Limit limit{std::max(2 * work.fma / peaks.fma, work.flops() / peaks.flops), "compute"};
     if (work.bytes() <= 0)
         return limit;
     double seconds = 0, held = 0, share = work.written / work.bytes();
     const LevelPeak *level = nullptr;
     for (const LevelPeak &l : peaks.levels) {
-        double part = std::min(job.footprint, l.capacity) - held;
-        seconds += part / job.footprint * work.bytes() * seconds_a_byte(l, share, work.in_place);
+        double part = std::min(footprint, l.capacity) - held;
+        seconds += part / footprint * work.bytes() * seconds_a_byte(l, share, work.in_place);
         held += part;
         level = &l;
-        if (held >= job.footprint)
+        if (held >= footprint)
             break;
     }
     if (seconds > limit.seconds)

@@ -25,6 +25,6 @@ struct Limit {
     double seconds; /* no call can be faster */
     std::string name;
 };
-Limit limit_of(const Peaks &peaks, const Job &job);
+Limit limit_of(const Peaks &peaks, const Work &work, double footprint);
 
 #endif

@@ -47,7 +47,8 @@ void brgemm_tn_rows(Rows &rows)
         Work work{M * nr * PIXELS, M * nr, F * PIXELS * (M + nr) + F * M * nr, F * M * nr, true};
         return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
             int n = k->nr;
-            float *a = m.floats(PIXELS * M), *b = m.floats(static_cast<size_t>(PIXELS * n)), *c = m.zeros<float>(static_cast<size_t>(M * n));
+            float *a = m.floats(PIXELS * M), *b = m.floats(static_cast<size_t>(PIXELS * n));
+            float *c = m.zeros<float>(static_cast<size_t>(M * n));
             ptrdiff_t *a_row = offsets(m, PIXELS, M);
             return [=] { k->brgemm_tn(c, n, a, a_row, b, M, n, PIXELS); };
         });
@@ -101,7 +102,8 @@ void norm_apply_rows(Rows &rows)
     for (const Grid &g : grids)
         for (bool residual : {false, true})
             add_kernel(rows, "norm_apply", g.name + std::string(residual ? ".res" : ""),
-                       g.count() * Work{1, residual ? 2.0 : 1.0, residual ? 2 * F : F, F}, [=](const struct kernels *k, Memory &m) -> Call {
+                       g.count() * Work{1, residual ? 2.0 : 1.0, residual ? 2 * F : F, F},
+                                  [=](const struct kernels *k, Memory &m) -> Call {
                 float *x = m.floats(g.size()), *y = m.zeros<float>(g.size()), *mean = m.floats(g.c), *scale = m.unit(g.c);
                 float *shift = m.floats(g.c), *res = residual ? m.floats(g.size()) : nullptr;
                 return [=] { k->norm_apply(y, x, res, mean, scale, shift, true, g.rows, g.c); };
@@ -111,7 +113,8 @@ void norm_apply_rows(Rows &rows)
 void norm_backward_sums_rows(Rows &rows)
 {
     for (const Grid &g : grids)
-        add_kernel(rows, "norm_backward_sums", g.name, g.count() * Work{1, 3, 3 * F, 0}, [g](const struct kernels *k, Memory &m) -> Call {
+        add_kernel(rows, "norm_backward_sums", g.name, g.count() * Work{1, 3, 3 * F, 0},
+                   [g](const struct kernels *k, Memory &m) -> Call {
             float *dy = m.floats(g.size()), *out = m.floats(g.size()), *x = m.floats(g.size()), *mean = m.floats(g.c);
             float *invstd = m.unit(g.c), *sum_g = m.zeros<float>(g.c), *sum_gx = m.zeros<float>(g.c);
             return [=] { k->norm_backward_sums(sum_g, sum_gx, dy, out, x, mean, invstd, g.rows, g.c); };
@@ -185,7 +188,8 @@ void maxpool_rows(Rows &rows)
 void maxpool_backward_rows(Rows &rows)
 {
     double in = SIDE * SIDE * STEM, out = HALF * HALF * STEM;
-    add_kernel(rows, "maxpool_backward", "48x48x64", Work{0, 9 * out, (F + 1) * out, F * in}, [](const struct kernels *k, Memory &m) -> Call {
+    add_kernel(rows, "maxpool_backward", "48x48x64", Work{0, 9 * out, (F + 1) * out, F * in},
+               [](const struct kernels *k, Memory &m) -> Call {
         float *x = m.floats(SIDE * SIDE * STEM), *dx = m.zeros<float>(SIDE * SIDE * STEM), *dy = m.floats(HALF * HALF * STEM);
         uint8_t *which = m.zeros<uint8_t>(HALF * HALF * STEM);
         k->maxpool(dy, which, x, SIDE, SIDE, STEM);
@@ -224,8 +228,10 @@ void l2_normalize_rows(Rows &rows)
 
 void l2_normalize_backward_rows(Rows &rows)
 {
-    add_kernel(rows, "l2_normalize_backward", "64x128", TILE * DIM * Work{2, 1, 2 * F, F}, [](const struct kernels *k, Memory &m) -> Call {
-        float *du = m.floats(TILE * DIM), *u = m.zeros<float>(TILE * DIM), *norm = m.zeros<float>(TILE), *dx = m.zeros<float>(TILE * DIM);
+    add_kernel(rows, "l2_normalize_backward", "64x128", TILE * DIM * Work{2, 1, 2 * F, F},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *du = m.floats(TILE * DIM), *u = m.zeros<float>(TILE * DIM);
+        float *norm = m.zeros<float>(TILE), *dx = m.zeros<float>(TILE * DIM);
         k->l2_normalize(u, norm, du, TILE, DIM);
         return [=] { k->l2_normalize_backward(dx, du, u, norm, TILE, DIM); };
     });
@@ -233,7 +239,8 @@ void l2_normalize_backward_rows(Rows &rows)
 
 void ntxent_row_sums_rows(Rows &rows)
 {
-    add_kernel(rows, "ntxent_row_sums", "64x64", TILE * TILE * (exp_work + Work{0, 3, F, 0}), [](const struct kernels *k, Memory &m) -> Call {
+    add_kernel(rows, "ntxent_row_sums", "64x64", TILE * TILE * (exp_work + Work{0, 3, F, 0}),
+               [](const struct kernels *k, Memory &m) -> Call {
         float *s = m.floats(TILE * TILE);
         double *sum = m.zeros<double>(TILE);
         return [=] { k->ntxent_row_sums(sum, s, TILE, 2.0f, TILE, TILE); };
@@ -242,7 +249,8 @@ void ntxent_row_sums_rows(Rows &rows)
 
 void ntxent_gradient_tile_rows(Rows &rows)
 {
-    add_kernel(rows, "ntxent_gradient_tile", "64x64", TILE * TILE * (exp_work + Work{0, 5, F, F, true}), [](const struct kernels *k, Memory &m) -> Call {
+    add_kernel(rows, "ntxent_gradient_tile", "64x64", TILE * TILE * (exp_work + Work{0, 5, F, F, true}),
+               [](const struct kernels *k, Memory &m) -> Call {
         float *s = m.floats(TILE * TILE), *inv_row = m.unit(TILE), *inv_col = m.unit(TILE);
         for (int i = 0; i < TILE; i++)
             inv_row[i] += 0.5f; /* in place, over and over: results must not dwindle */

@@ -153,8 +153,10 @@ void add_norms(Rows &rows, const Scale &scale)
             size_t pixels = static_cast<size_t>(batch) * s.ho * s.wo;
             double flops = 12.0 * static_cast<double>(pixels) * s.k;
             int c = s.k;
-            rows.push_back({"norm.fwd", name, flops, [=](const struct engine &e) { return norm_forward_job(e, pixels, c, residual, relu); }});
-            rows.push_back({"norm.bwd", name, flops, [=](const struct engine &e) { return norm_backward_job(e, pixels, c, residual, relu); }});
+            rows.push_back({"norm.fwd", name, flops,
+                       [=](const struct engine &e) { return norm_forward_job(e, pixels, c, residual, relu); }});
+            rows.push_back({"norm.bwd", name, flops,
+                       [=](const struct engine &e) { return norm_backward_job(e, pixels, c, residual, relu); }});
         }
     }
 }
@@ -189,7 +191,8 @@ Job linear_job(const struct engine &engine, int batch, int in, int out, bool bia
     float *x = m->floats(nx), *y = m->floats(ny), *w = m->floats(nw), *b = bias ? m->floats(out) : nullptr;
     float *dx = backward ? m->zeros<float>(nx) : nullptr, *dw = backward ? m->zeros<float>(nw) : nullptr;
     void *scratch = m->scratch(linear_scratch(&engine, batch, in, out));
-    double macs = static_cast<double>(nx) * out, bx = F * static_cast<double>(nx), by = F * static_cast<double>(ny), bw = F * static_cast<double>(nw);
+    double macs = static_cast<double>(nx) * out, bx = F * static_cast<double>(nx), by = F * static_cast<double>(ny);
+    double bw = F * static_cast<double>(nw);
     Work work = backward ? Work{2 * macs, bias ? by / F : 0, 2 * by + bx + bw, bx + bw} : Work{macs, bias ? by / F : 0, bx + bw, by};
     return engine_job(m, work, [=] {
         if (backward)
@@ -217,7 +220,8 @@ void add_pools_and_linear(Rows &rows, const Scale &scale)
             for (bool backward : {false, true}) {
                 std::string suffix = backward ? ".bwd" : ".fwd";
                 if (node.kind == NODE_LINEAR)
-                    rows.push_back({"linear" + suffix, head, flops * s.n, [=](const struct engine &e) { return linear_job(e, s.n, s.c, s.k, true, backward); }});
+                    rows.push_back({"linear" + suffix, head, flops * s.n,
+                               [=](const struct engine &e) { return linear_job(e, s.n, s.c, s.k, true, backward); }});
                 else
                     rows.push_back({(node.kind == NODE_MAXPOOL ? "maxpool" : "avgpool") + suffix, network.name + batch, flops * s.n,
                                     [=](const struct engine &e) { return pool_job(e, s, node.kind == NODE_MAXPOOL, backward); }});

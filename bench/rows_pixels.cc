@@ -26,7 +26,8 @@ void add_in_place(Rows &rows, const char *kernel, Work work, void (*call)(const 
 void u8_to_planar_rows(Rows &rows)
 {
     for (int size : sizes)
-        add_kernel(rows, "u8_to_planar", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 1, 1, F}, [size](const struct kernels *k, Memory &m) -> Call {
+        add_kernel(rows, "u8_to_planar", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 1, 1, F},
+                   [size](const struct kernels *k, Memory &m) -> Call {
             uint8_t *src = m.bytes(3 * plane(size));
             float *dst = m.zeros<float>(3 * plane(size));
             return [=] { k->u8_to_planar(dst, src, 3 * size, size, size, 3, false); };
@@ -36,7 +37,8 @@ void u8_to_planar_rows(Rows &rows)
 void planar_to_nhwc_rows(Rows &rows)
 {
     for (int size : sizes)
-        add_kernel(rows, "planar_to_nhwc", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 0, F, F}, [size](const struct kernels *k, Memory &m) -> Call {
+        add_kernel(rows, "planar_to_nhwc", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 0, F, F},
+                   [size](const struct kernels *k, Memory &m) -> Call {
             float *src = m.unit(3 * plane(size)), *dst = m.zeros<float>(3 * plane(size));
             return [=] { k->planar_to_nhwc(dst, src, size * size, 3); };
         });
@@ -49,7 +51,8 @@ void resize_rows_rows(Rows &rows)
 {
     for (int size : sizes) {
         ptrdiff_t count = 2 * 3 * static_cast<ptrdiff_t>(size);
-        add_kernel(rows, "resize_rows", px(size) + ".t4", static_cast<double>(count) * Work{TAPS, 0, TAPS, F}, [=](const struct kernels *k, Memory &m) -> Call {
+        add_kernel(rows, "resize_rows", px(size) + ".t4", static_cast<double>(count) * Work{TAPS, 0, TAPS, F},
+                   [=](const struct kernels *k, Memory &m) -> Call {
             uint8_t *src = m.bytes(static_cast<size_t>(TAPS * count));
             float *dst = m.zeros<float>(static_cast<size_t>(count)), *weights = m.unit(TAPS);
             return [=] { k->resize_rows(dst, src, count, count, weights, TAPS); };
@@ -84,7 +87,8 @@ void brightness_rows(Rows &rows)
 void grey_mean_rows(Rows &rows)
 {
     for (int size : sizes)
-        add_kernel(rows, "grey_mean", px(size), static_cast<double>(plane(size)) * Work{2, 2, 3 * F, 0}, [size](const struct kernels *k, Memory &m) -> Call {
+        add_kernel(rows, "grey_mean", px(size), static_cast<double>(plane(size)) * Work{2, 2, 3 * F, 0},
+                   [size](const struct kernels *k, Memory &m) -> Call {
             float *x = m.unit(3 * plane(size)), *mean = m.zeros<float>(1);
             return [=] { *mean = k->grey_mean(x, size * size, 3); };
         });
@@ -104,7 +108,8 @@ void saturation_rows(Rows &rows)
 
 void hue_rows(Rows &rows)
 {
-    add_in_place(rows, "hue", Work{4, 17, 3 * F, 3 * F}, [](const struct kernels *k, float *x, int pixels) { k->hue(x, 0.1f, pixels); });
+    add_in_place(rows, "hue", Work{4, 17, 3 * F, 3 * F},
+               [](const struct kernels *k, float *x, int pixels) { k->hue(x, 0.1f, pixels); });
 }
 
 void solarize_rows(Rows &rows)
