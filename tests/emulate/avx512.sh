@@ -107,7 +107,9 @@ sound: driver=dummy
 END
 printf 'c\nq\n' >"$work/debugger" # Debian's Bochs is built with its debugger, which must be told to start
 : >"$work/serial"
-timeout "$limit" bochs -q -f "$work/bochsrc" -rc "$work/debugger" >"$work/screen" 2>&1 </dev/null || true
+timeout "$limit" bochs -q -f "$work/bochsrc" -rc "$work/debugger" >"$work/screen" 2>&1 </dev/null &
+trap 'kill $! 2>/dev/null; exit 125' INT TERM # in the background, or the shell would only hear of a signal at its end
+wait $! || true
 
 code=$(sed -n 's/.*emulated: exit \([0-9]*\)$/\1/p' "$work/serial" | tail -n 1)
 sed -e 's/emulated: exit [0-9]*$//' -e '${/^$/d}' "$work/serial"
