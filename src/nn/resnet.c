@@ -194,7 +194,7 @@ enum simclr_status resnet_build(struct resnet *net, const struct network_config 
     int last = add_stem(net, config, (int)(64 * config->width));
     for (int stage = 0; stage < 4; stage++)
         for (int block = 0; block < arch->blocks[stage]; block++) {
-            char name[24];
+            char name[32];
             snprintf(name, sizeof name, "layer%d.%d", stage + 1, block);
             int planes = (int)(64 * config->width * (1 << stage));
             last = add_block(net, name, last, planes, stage && !block ? 2 : 1, arch->bottleneck);
