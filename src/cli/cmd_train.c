@@ -249,6 +249,14 @@ static void announce(const struct train_command *c, const struct engine *engine)
     printf(", batch %d, %d epoch%s on %s\n", config->batch_size, config->epochs, config->epochs == 1 ? "" : "s",
            config->data[0] ? config->data : "the generated set");
     printf("run folder: %s\n", c->run);
+    if (c->resume) {
+        char checkpoint[PATH_SIZE];
+        checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
+        if (checkpoint[0])
+            printf("going on from %s\n", checkpoint);
+        else
+            printf("no checkpoint there yet: beginning\n");
+    }
     fflush(stdout);
 }
 
@@ -267,7 +275,7 @@ static void summarize(const struct train_command *c, const struct train_result *
     printf("\nrun folder: %s\n", c->run);
     printf("  config.json      every setting; 'simclr train --config %s/config.json' repeats the run\n", c->run);
     printf("  metrics.jsonl    loss, kNN, alignment and uniformity of every epoch\n");
-    printf("  %s\n                   the encoder under torchvision's names; in Python:\n"
+    printf("  %s\n                   the encoder under torchvision's names; in Python, for a model of this stem and width:\n"
            "                   model.load_state_dict(safetensors.torch.load_file(\"%s\"), strict=False)\n",
            checkpoint + (strncmp(checkpoint, c->run, strlen(c->run)) == 0 ? strlen(c->run) + 1 : 0), checkpoint);
     if (!c->config.data[0])
