@@ -16,7 +16,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +39,7 @@ struct trainer {
     double base_lr;
     struct checkpoint_state state;
     uint64_t first_step;        /* of this process */
-    double started, data_seconds, epoch_started, epoch_data_seconds, last_checkpoint;
+    double started, epoch_started, epoch_data_seconds, last_checkpoint;
     uint64_t epoch_images;
     double knn;
     size_t broken;              /* images listed as broken */
