@@ -73,13 +73,14 @@ Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass)
     double bytes_x = F * static_cast<double>(inputs(s)), bytes_w = F * static_cast<double>(weights(s));
     double bytes_y = F * static_cast<double>(outputs(s)), all = bytes_x + bytes_w + bytes_y;
     double written = pass == FORWARD ? bytes_y : pass == BY_DATA ? bytes_x : bytes_w;
+    struct conv_input input = {x, nullptr, nullptr, nullptr, false};
     return engine_job(m, Work{conv_macs(s), 0, all - written, written}, [=] {
         if (pass == FORWARD)
-            conv_forward(&engine, y, x, w, &s, scratch);
+            conv_forward(&engine, y, nullptr, &input, w, &s, scratch);
         else if (pass == BY_DATA)
             conv_backward_data(&engine, x, false, y, w, &s, scratch);
         else
-            conv_backward_weights(&engine, w, x, y, &s, scratch);
+            conv_backward_weights(&engine, w, &input, y, &s, scratch);
     });
 }
 
@@ -106,31 +107,33 @@ void add_convolutions(Rows &rows, const Scale &scale)
 
 /* ---- Norms: per channel and pixel, statistics take two readings of x, and the rest a third ---- */
 
-Job norm_forward_job(const struct engine &engine, size_t rows, int c, bool residual, bool relu)
+size_t pixels(const struct slices &s) { return static_cast<size_t>(s.n) * s.h * s.w; }
+
+Job norm_forward_job(const struct engine &engine, struct slices slices, int c, bool residual, bool relu)
 {
     auto m = std::make_shared<Memory>();
-    size_t count = rows * static_cast<size_t>(c);
+    size_t count = pixels(slices) * static_cast<size_t>(c);
     float *x = m->floats(count), *y = m->zeros<float>(count), *res = residual ? m->floats(count) : nullptr;
     float *mean = m->zeros<float>(c), *invstd = m->zeros<float>(c);
     struct norm_params p = {m->unit(c), m->floats(c), m->zeros<float>(c), m->unit(c)};
-    void *scratch = m->scratch(norm_scratch(rows, c));
+    void *scratch = m->scratch(norm_scratch(&slices, c));
     Work work = static_cast<double>(count) * Work{2, residual ? 4.0 : 3.0, residual ? 4 * F : 3 * F, F};
-    return engine_job(m, work, [=] { norm_forward(&engine, y, mean, invstd, x, res, &p, relu, rows, c, scratch); });
+    return engine_job(m, work, [=] { norm_forward(&engine, y, mean, invstd, x, res, &p, relu, &slices, c, scratch); });
 }
 
 /* Sums read dy, out and x, and so does the gradient itself. */
-Job norm_backward_job(const struct engine &engine, size_t rows, int c, bool residual, bool relu)
+Job norm_backward_job(const struct engine &engine, struct slices slices, int c, bool residual, bool relu)
 {
     auto m = std::make_shared<Memory>();
-    size_t count = rows * static_cast<size_t>(c);
+    size_t count = pixels(slices) * static_cast<size_t>(c);
     float *x = m->floats(count), *dy = m->floats(count), *dx = m->zeros<float>(count), *out = relu ? m->floats(count) : nullptr;
     float *dres = residual ? m->zeros<float>(count) : nullptr;
     float *mean = m->floats(c), *invstd = m->unit(c), *gain = m->unit(c), *dgain = m->zeros<float>(c), *dbias = m->zeros<float>(c);
-    void *scratch = m->scratch(norm_scratch(rows, c));
+    void *scratch = m->scratch(norm_scratch(&slices, c));
     double read = relu ? 6 : 4, written = residual ? 2 : 1;
     Work work = static_cast<double>(count) * Work{2, 7, read * F, written * F};
     return engine_job(m, work, [=] {
-        norm_backward(&engine, dx, dres, false, dgain, dbias, dy, out, x, gain, mean, invstd, rows, c, scratch);
+        norm_backward(&engine, dx, dres, false, dgain, dbias, dy, out, x, gain, mean, invstd, &slices, c, scratch);
     });
 }
 
@@ -150,13 +153,13 @@ void add_norms(Rows &rows, const Scale &scale)
             name += std::string(residual ? ".res" : "") + (relu ? "" : ".linear") + format(".b%d", batch);
             if (batch == 0 || !seen.insert(name).second)
                 continue;
-            size_t pixels = static_cast<size_t>(batch) * s.ho * s.wo;
-            double flops = 12.0 * static_cast<double>(pixels) * s.k;
+            struct slices slices = slices_of(batch, s.ho, s.wo);
+            double flops = 12.0 * static_cast<double>(pixels(slices)) * s.k;
             int c = s.k;
             rows.push_back({"norm.fwd", name, flops,
-                       [=](const struct engine &e) { return norm_forward_job(e, pixels, c, residual, relu); }});
+                       [=](const struct engine &e) { return norm_forward_job(e, slices, c, residual, relu); }});
             rows.push_back({"norm.bwd", name, flops,
-                       [=](const struct engine &e) { return norm_backward_job(e, pixels, c, residual, relu); }});
+                       [=](const struct engine &e) { return norm_backward_job(e, slices, c, residual, relu); }});
         }
     }
 }

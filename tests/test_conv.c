@@ -73,11 +73,12 @@ static struct results run(const struct problem *p, const struct kernels *kernels
         .dx_sum = guard_alloc(p->x_count * sizeof(float), 0),
         .dw = guard_alloc(p->w_count * sizeof(float), 0),
     };
+    struct conv_input input = {.x = p->x};
     memcpy(r.dx_sum, p->dx_before, p->x_count * sizeof(float));
-    conv_forward(&engine, r.y, p->x, p->w, &p->s, scratch);
+    conv_forward(&engine, r.y, NULL, &input, p->w, &p->s, scratch);
     conv_backward_data(&engine, r.dx, false, p->dy, p->w, &p->s, scratch);
     conv_backward_data(&engine, r.dx_sum, true, p->dy, p->w, &p->s, scratch);
-    conv_backward_weights(&engine, r.dw, p->x, p->dy, &p->s, scratch);
+    conv_backward_weights(&engine, r.dw, &input, p->dy, &p->s, scratch);
     guard_free(scratch);
     return r;
 }
@@ -185,6 +186,69 @@ Test(conv, gives_the_same_bits_on_every_isa_and_thread_count)
             }
         free_results(&want);
         free_problem(&p);
+    }
+}
+
+/* What a layer reads through a norm and ReLU is what the norm would have written, and its sums are those of norm_stats. */
+Test(conv, reads_through_a_norm_and_sums_its_output)
+{
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas);
+    for (size_t i = 0; i < CASES; i++) {
+        struct problem p = make_problem(i);
+        const struct conv_shape *s = &p.s;
+        struct engine engine = {isas[i % isa_count], 1 + (int)(i % 3)};
+        float *channels = guard_alloc(3 * (size_t)s->c * sizeof(float), 0), *x = guard_alloc(p.x_count * sizeof(float), 0);
+        fill_random(channels, 3 * (size_t)s->c, i);
+        struct conv_input input = {p.x, channels, channels + s->c, channels + 2 * (size_t)s->c, i % 2};
+        isas[0]->norm_apply(x, p.x, NULL, input.mean, input.scale, input.shift, input.relu, p.x_count / s->c, s->c);
+        struct slices slices = slices_of(s->n, s->ho, s->wo);
+        size_t sum_count = slices.count * s->k;
+        float *y[2], *dw[2], *mean[2], *m2[2];
+        for (int way = 0; way < 2; way++) {
+            void *scratch = guard_alloc(conv_scratch(&engine, s), 0);
+            y[way] = guard_alloc(p.y_count * sizeof(float), 0);
+            dw[way] = guard_alloc(p.w_count * sizeof(float), 0);
+            mean[way] = guard_alloc(sum_count * sizeof(float), 0);
+            m2[way] = guard_alloc(sum_count * sizeof(float), 0);
+            struct conv_sums sums = {mean[way], m2[way]};
+            const struct conv_input *in = way ? &input : &(struct conv_input){.x = x};
+            conv_forward(&engine, y[way], way ? &sums : NULL, in, p.w, s, scratch);
+            conv_backward_weights(&engine, dw[way], in, p.dy, s, scratch);
+            guard_free(scratch);
+        }
+        for (size_t j = 0; j < slices.count; j++) {
+            size_t first, rows = slice_pixels(&slices, j, &first);
+            isas[0]->norm_stats(mean[0] + j * s->k, m2[0] + j * s->k, y[0] + first * s->k, rows, s->k);
+        }
+        expect_same_bits(y[0], y[1], p.y_count, "case %zu, %s: forward", i, engine.kernels->name);
+        expect_same_bits(dw[0], dw[1], p.w_count, "case %zu, %s: by weights", i, engine.kernels->name);
+        expect_same_bits(mean[0], mean[1], sum_count, "case %zu, %s: means", i, engine.kernels->name);
+        expect_same_bits(m2[0], m2[1], sum_count, "case %zu, %s: M2", i, engine.kernels->name);
+        for (int way = 0; way < 2; way++) {
+            guard_free(y[way]);
+            guard_free(dw[way]);
+            guard_free(mean[way]);
+            guard_free(m2[way]);
+        }
+        guard_free(channels);
+        guard_free(x);
+        free_problem(&p);
+    }
+}
+
+Test(conv, slices_cover_every_pixel_once_in_order)
+{
+    static const int sizes[][3] = {{1, 1, 1}, {300, 1, 1}, {7, 4, 4}, {5, 32, 32}, {3, 24, 24}, {2, 12, 12}, {2, 112, 112}, {2, 5, 300}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct slices slices = slices_of(sizes[i][0], sizes[i][1], sizes[i][2]);
+        size_t next = 0;
+        for (size_t j = 0; j < slices.count; j++) {
+            size_t first, rows = slice_pixels(&slices, j, &first);
+            cr_assert(first == next && rows > 0, "case %zu, slice %zu", i, j);
+            next += rows;
+        }
+        cr_assert(next == (size_t)sizes[i][0] * sizes[i][1] * sizes[i][2], "case %zu", i);
     }
 }
 

@@ -173,13 +173,14 @@ static struct outcome run_layer(const struct layer *l, const struct kernels *ker
     size_t count = l->rows * l->c;
     struct outcome o = {guarded(count), guarded(l->c), guarded(l->c), guarded_copy(l->running, 2 * (size_t)l->c), guarded(count),
                         guarded_copy(l->dy, count), guarded_copy(l->residual, count), guarded(l->c), guarded(l->c)};
-    void *scratch = guard_alloc(norm_scratch(l->rows, l->c), 0);
+    struct slices slices = slices_of((int)l->rows, 1, 1);
+    void *scratch = guard_alloc(norm_scratch(&slices, l->c), 0);
     struct norm_params params = {l->gain, l->bias, o.running, o.running + l->c};
     const float *residual = l->has_residual ? l->residual : NULL;
-    norm_inference(&engine, o.inference, l->x, residual, &params, l->relu, l->rows, l->c, scratch);
-    norm_forward(&engine, o.y, o.mean, o.invstd, l->x, residual, &params, l->relu, l->rows, l->c, scratch);
+    norm_inference(&engine, o.inference, l->x, residual, &params, l->relu, &slices, l->c, scratch);
+    norm_forward(&engine, o.y, o.mean, o.invstd, l->x, residual, &params, l->relu, &slices, l->c, scratch);
     norm_backward(&engine, o.dx, l->has_residual ? o.dres : NULL, l->relu, o.dgain, o.dbias, o.dx, l->relu ? o.y : NULL, l->x,
-                  l->gain, o.mean, o.invstd, l->rows, l->c, scratch);
+                  l->gain, o.mean, o.invstd, &slices, l->c, scratch);
     guard_free(scratch);
     return o;
 }

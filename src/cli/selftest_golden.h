@@ -48,9 +48,9 @@ static const struct {
     {"blur", 0x61f717df4d1c53d7},
     {"augment", 0x7bff77e21ecefc09},
     {"shapes", 0x92f8f0c9318feb36},
-    {"train_resnet18_adam", 0xff26255fd3d17810},
-    {"train_resnet50_lars", 0x64ffd0008db2d3a7},
-    {"train_grey_sgd", 0xb04f63c32b1decab},
+    {"train_resnet18_adam", 0x1e18de66c0b54165},
+    {"train_resnet50_lars", 0xdcc384edbec7f721},
+    {"train_grey_sgd", 0x1f5d55a0159a515f},
 };
 
 #endif

@@ -1,3 +1,4 @@
+#include "base/par.h"
 #include "nn/conv_internal.h"
 
 #include <limits.h>
@@ -20,7 +21,18 @@ struct conv_shape conv_flatten(const struct conv_shape *shape)
     return conv_shape((int)pixels, 1, 1, shape->c, shape->k, 1, 1, 0);
 }
 
-void conv_copy_padded(float *dst, const float *src, int h, int w, int c, int row0, int rows, int col0, int cols)
+/* cols pixels of one row of the input, as the layer reads them. */
+static void read_row(const struct kernels *kernels, float *dst, const struct conv_input *input, size_t at, size_t cols, int c)
+{
+    const float *x = input->x + at;
+    if (input->mean)
+        kernels->norm_apply(dst, x, NULL, input->mean, input->scale, input->shift, input->relu, cols, c);
+    else
+        memcpy(dst, x, cols * c * sizeof *dst);
+}
+
+void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
+                      int row0, int rows, int col0, int cols)
 {
     int left = col0 < 0 ? (-col0 < cols ? -col0 : cols) : 0;
     int end = w - col0 < cols ? w - col0 : cols; /* first column right of the source */
@@ -31,19 +43,21 @@ void conv_copy_padded(float *dst, const float *src, int h, int w, int c, int row
             memset(dst, 0, (size_t)cols * c * sizeof *dst);
             continue;
         }
+        size_t at = (((size_t)image * h + i) * w + col0 + left) * c;
         memset(dst, 0, (size_t)left * c * sizeof *dst);
-        memcpy(dst + (ptrdiff_t)left * c, src + ((ptrdiff_t)i * w + col0 + left) * c, (size_t)(end - left) * c * sizeof *dst);
+        if (end > left)
+            read_row(kernels, dst + (ptrdiff_t)left * c, input, at, end - left, c);
         memset(dst + (ptrdiff_t)end * c, 0, (size_t)(cols - end) * c * sizeof *dst);
     }
 }
 
-static struct conv_gather forward_gather(const struct engine *engine, const struct conv_shape *shape)
+static struct conv_gather forward_gather(const struct engine *engine, const struct conv_shape *shape, bool normalised)
 {
     struct conv_shape s = conv_flatten(shape);
     return (struct conv_gather){
         .kernels = engine->kernels, .threads = engine->threads,
         .n = s.n, .h = s.h, .w = s.w, .c = s.c, .ho = s.ho, .wo = s.wo, .k = s.k, .r = s.r,
-        .rows = s.ho, .cols = s.wo, .step = s.stride, .low = -s.pad, .window = s.r, .out_step = 1,
+        .copy = normalised, .rows = s.ho, .cols = s.wo, .step = s.stride, .low = -s.pad, .window = s.r, .out_step = 1,
         .axis = {{.taps = s.r, .offset = 0, .first = 0, .step = 1}},
     };
 }
@@ -77,27 +91,51 @@ static struct conv_gather data_gather(const struct engine *engine, const struct 
     return g;
 }
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
 size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape)
 {
-    struct arena forward = {0}, data = {0}, weights = {0};
-    struct conv_gather g = forward_gather(engine, shape);
-    conv_gather_plan(&g, &forward);
-    g = data_gather(engine, shape);
-    conv_gather_plan(&g, &data);
-    conv_weights_measure(engine, shape, &weights);
-    if (forward.overflow || data.overflow || weights.overflow)
-        return SIZE_MAX;
-    size_t most = forward.used > data.used ? forward.used : data.used;
-    return most > weights.used ? most : weights.used;
+    size_t most = 0;
+    for (int pass = 0; pass < 5; pass++) {
+        struct arena arena = {0};
+        if (pass < 3) {
+            struct conv_gather g = pass == 2 ? data_gather(engine, shape) : forward_gather(engine, shape, pass);
+            conv_gather_plan(&g, &arena);
+        } else {
+            conv_weights_measure(engine, shape, pass == 4, &arena);
+        }
+        most = larger(most, arena.overflow ? SIZE_MAX : arena.used);
+    }
+    return most;
 }
 
-void conv_forward(const struct engine *engine, float *y, const float *x, const float *w, const struct conv_shape *shape,
-                  void *scratch)
+struct sums_pass {
+    const struct kernels *kernels;
+    struct slices slices;
+    const struct conv_sums *sums;
+    const float *y;
+    int k;
+};
+
+static void sum_slice(void *ctx, size_t slice, int thread)
+{
+    (void)thread;
+    const struct sums_pass *p = ctx;
+    size_t first, rows = slice_pixels(&p->slices, slice, &first), at = slice * p->k;
+    p->kernels->norm_stats(p->sums->mean + at, p->sums->m2 + at, p->y + first * p->k, rows, p->k);
+}
+
+void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
+                  const struct conv_shape *shape, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct conv_gather g = forward_gather(engine, shape);
+    struct conv_gather g = forward_gather(engine, shape, input->mean);
     conv_gather_plan(&g, &arena);
-    conv_gather_run(&g, y, false, x, w);
+    conv_gather_run(&g, y, false, input, w);
+    if (sums) {
+        struct sums_pass p = {engine->kernels, slices_of(shape->n, shape->ho, shape->wo), sums, y, shape->k};
+        par_for(engine->threads, p.slices.count, sum_slice, &p);
+    }
 }
 
 void conv_backward_data(const struct engine *engine, float *dx, bool accumulate, const float *dy, const float *w,
@@ -106,5 +144,5 @@ void conv_backward_data(const struct engine *engine, float *dx, bool accumulate,
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct conv_gather g = data_gather(engine, shape);
     conv_gather_plan(&g, &arena);
-    conv_gather_run(&g, dx, accumulate, dy, w);
+    conv_gather_run(&g, dx, accumulate, &(struct conv_input){.x = dy}, w);
 }

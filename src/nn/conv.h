@@ -3,6 +3,7 @@
 #define NN_CONV_H
 
 #include "base/engine.h"
+#include "nn/slices.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,14 +21,27 @@ struct conv_shape conv_shape(int n, int h, int w, int c, int k, int r, int strid
  * a shape serves the same shape with fewer images. */
 size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape);
 
-/* y (n, ho, wo, k) = x (n, h, w, c) * w (r, r, c, k) */
-void conv_forward(const struct engine *engine, float *y, const float *x, const float *w, const struct conv_shape *shape,
-                  void *scratch);
+/* The input as a layer reads it: x itself, or the norm and ReLU that lie before the layer, applied while it is read. */
+struct conv_input {
+    const float *x;                    /* (n, h, w, c) */
+    const float *mean, *scale, *shift; /* (c): fma(x - mean, scale, shift); NULL: x as it is */
+    bool relu;                         /* of that */
+};
+
+/* Where forward leaves the sums of its output for a norm: mean and M2 per slice of slices_of(n, ho, wo) and channel, as
+ * norm_stats computes them. */
+struct conv_sums {
+    float *mean, *m2; /* (slices, k) */
+};
+
+/* y (n, ho, wo, k) = input (n, h, w, c) * w (r, r, c, k); sums may be NULL */
+void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
+                  const struct conv_shape *shape, void *scratch);
 /* dx (n, h, w, c) = or += the gradient from dy (n, ho, wo, k) */
 void conv_backward_data(const struct engine *engine, float *dx, bool accumulate, const float *dy, const float *w,
                         const struct conv_shape *shape, void *scratch);
-/* dw (r, r, c, k) overwritten */
-void conv_backward_weights(const struct engine *engine, float *dw, const float *x, const float *dy,
+/* dw (r, r, c, k) overwritten; input and dy as above */
+void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,
                            const struct conv_shape *shape, void *scratch);
 
 #endif

@@ -56,7 +56,7 @@ static int class_cells(const struct conv_gather *g, int ci, int size, int first,
 
 void conv_gather_plan(struct conv_gather *g, struct arena *arena)
 {
-    g->copy = g->low != 0 || span(g, g->rows) > g->h || span(g, g->cols) > g->w;
+    g->copy = g->copy || g->low != 0 || span(g, g->rows) > g->h || span(g, g->cols) > g->w;
     choose_units(g);
     int copy_rows = span(g, g->unit_rows), copy_cols = span(g, g->cols);
     g->row_stride = (ptrdiff_t)(g->copy ? copy_cols : g->w) * g->c;
@@ -127,19 +127,18 @@ struct gather_context {
     const struct conv_gather *g;
     float *out;
     bool accumulate;
-    const float *src;
+    const struct conv_input *input;
 };
 
-static const float *unit_source(const struct conv_gather *g, const float *src, int image, int images, int row, int rows,
+static const float *unit_source(const struct conv_gather *g, const struct conv_input *input, int image, int images, int row, int rows,
                                 int thread)
 {
-    src += (ptrdiff_t)image * g->h * g->w * g->c;
     if (!g->copy)
-        return src + (ptrdiff_t)row * g->step * g->row_stride;
+        return input->x + (ptrdiff_t)image * g->h * g->w * g->c + (ptrdiff_t)row * g->step * g->row_stride;
     float *copy = g->copies + (size_t)thread * g->copy_size;
     for (int i = 0; i < images; i++)
-        conv_copy_padded(copy + i * g->image_stride, src + (ptrdiff_t)i * g->h * g->w * g->c, g->h, g->w, g->c,
-                         row * g->step + g->low, span(g, rows), g->low, span(g, g->cols));
+        conv_read_padded(g->kernels, copy + i * g->image_stride, input, image + i, g->h, g->w, g->c, row * g->step + g->low,
+                         span(g, rows), g->low, span(g, g->cols));
     return copy;
 }
 
@@ -166,7 +165,7 @@ static void run_unit(void *ctx, size_t chunk, int thread)
     int group = (int)(chunk % g->groups);
     int image = (int)(unit / g->bands) * g->unit_images, images = min_int(g->unit_images, g->n - image);
     int row = (int)(unit % g->bands) * g->unit_rows, rows = min_int(g->unit_rows, g->rows - row);
-    const float *a = unit_source(g, run->src, image, images, row, rows, thread);
+    const float *a = unit_source(g, run->input, image, images, row, rows, thread);
     float *out = run->out + ((ptrdiff_t)image * g->ho + (ptrdiff_t)row * g->out_step) * g->wo * g->k;
     int panel_begin = (int)((size_t)g->panels * group / g->groups);
     int panel_end = (int)((size_t)g->panels * (group + 1) / g->groups);
@@ -178,13 +177,13 @@ static void run_unit(void *ctx, size_t chunk, int thread)
     }
 }
 
-void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const float *src, const float *w)
+void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w)
 {
     int classes = g->out_step * g->out_step;
     for (int id = 0; id < classes; id++)
         fill_indices(g, &g->classes[id]);
     struct pack_context pack = {g, w};
     par_for(g->threads, (size_t)classes * g->panels, pack_panel, &pack);
-    struct gather_context run = {g, out, accumulate, src};
+    struct gather_context run = {g, out, accumulate, input};
     par_for(g->threads, g->units * g->groups, run_unit, &run);
 }

@@ -41,7 +41,7 @@ struct conv_gather {
     int out_step;
     struct conv_axis axis[CONV_MAX_STRIDE];
 
-    bool copy;                    /* the windows leave the source: work on padded copies */
+    bool copy;                    /* the windows leave the source, or it is normalised (set before planning): work on copies */
     int unit_images, unit_rows;   /* a unit of work: whole images, or rows of cells of one */
     int bands;                    /* units an image */
     size_t units;
@@ -57,14 +57,15 @@ struct conv_gather {
 /* The cases that are a plain matrix product: every pixel is an image of its own. */
 struct conv_shape conv_flatten(const struct conv_shape *shape);
 
-/* dst (rows, cols, c) = that part of src (h, w, c) from row0, col0 on, +0 outside of it. */
-void conv_copy_padded(float *dst, const float *src, int h, int w, int c, int row0, int rows, int col0, int cols);
+/* dst (rows, cols, c) = that part of an image (h, w, c) from row0, col0 on as the layer reads it, +0 outside of it. */
+void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
+                      int row0, int rows, int col0, int cols);
 
 /* Fills everything from copy on, taking memory from the arena (which may be measuring). */
 void conv_gather_plan(struct conv_gather *g, struct arena *arena);
-void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const float *src, const float *w);
+void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w);
 
 /* Takes what conv_backward_weights needs from a measuring arena. */
-void conv_weights_measure(const struct engine *engine, const struct conv_shape *shape, struct arena *arena);
+void conv_weights_measure(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena);
 
 #endif

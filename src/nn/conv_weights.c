@@ -23,7 +23,8 @@ struct weights_pass {
     int threads;
     struct conv_shape s;
     float *dw;
-    const float *x, *dy;
+    const struct conv_input *input;
+    const float *dy;
 
     int chunk_images, chunk_rows, bands; /* whole images, or output rows of one */
     int chunks, slices;
@@ -53,7 +54,7 @@ static int choose_slices(size_t outputs, int chunks)
     return min_int(slices, chunks);
 }
 
-static struct weights_pass plan(const struct engine *engine, const struct conv_shape *shape, struct arena *arena)
+static struct weights_pass plan(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena)
 {
     struct weights_pass p = {.kernels = engine->kernels, .threads = engine->threads, .s = conv_flatten(shape)};
     struct conv_shape *s = &p.s;
@@ -65,7 +66,7 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     p.dw_size = (size_t)s->r * s->r * s->c * s->k;
     p.slices = choose_slices(p.dw_size, p.chunks);
 
-    p.copy = s->pad != 0;
+    p.copy = s->pad != 0 || normalised;
     p.copy_rows = (p.chunk_rows - 1) * s->stride + s->r;
     p.copy_cols = (s->wo - 1) * s->stride + s->r;
     p.row_stride = (ptrdiff_t)(p.copy ? p.copy_cols : s->w) * s->c;
@@ -86,9 +87,9 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     return p;
 }
 
-void conv_weights_measure(const struct engine *engine, const struct conv_shape *shape, struct arena *arena)
+void conv_weights_measure(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena)
 {
-    plan(engine, shape, arena);
+    plan(engine, shape, normalised, arena);
 }
 
 /* What chunk j of a round is for a slice. */
@@ -127,9 +128,8 @@ static void prepare(void *ctx, size_t task, int thread)
         return;
     if (part < copies) {
         if (part < chunk.images)
-            conv_copy_padded(p->copies + buffer * p->copy_size + part * p->image_stride,
-                             p->x + (ptrdiff_t)(chunk.image + part) * s->h * s->w * s->c, s->h, s->w, s->c,
-                             chunk.row * s->stride - s->pad, (chunk.rows - 1) * s->stride + s->r, -s->pad, p->copy_cols);
+            conv_read_padded(p->kernels, p->copies + buffer * p->copy_size + part * p->image_stride, p->input, chunk.image + part,
+                             s->h, s->w, s->c, chunk.row * s->stride - s->pad, (chunk.rows - 1) * s->stride + s->r, -s->pad, p->copy_cols);
         return;
     }
     int nr = p->kernels->nr, panel = part - copies;
@@ -158,7 +158,7 @@ static void accumulate(void *ctx, size_t task, int thread)
     for (int j = 0; j < p->round_chunks && find_chunk(p, &chunk, slice, j); j++) {
         size_t buffer = (size_t)slice * p->round_chunks + j;
         const float *a = p->copy ? p->copies + buffer * p->copy_size
-                                 : p->x + chunk.image * p->image_stride + (ptrdiff_t)chunk.row * s->stride * p->row_stride;
+                                 : p->input->x + chunk.image * p->image_stride + (ptrdiff_t)chunk.row * s->stride * p->row_stride;
         p->kernels->brgemm_tn(dw, s->k, a + tap * p->row_stride + begin, p->a_row,
                               p->packed + buffer * p->packed_size + (size_t)panel * chunk.pixels * nr, m, n, chunk.pixels);
     }
@@ -182,13 +182,13 @@ static void fill_rows(const struct weights_pass *p)
                 *a_row++ = image * p->image_stride + i * p->s.stride * p->row_stride + (ptrdiff_t)j * p->s.stride * p->s.c;
 }
 
-void conv_backward_weights(const struct engine *engine, float *dw, const float *x, const float *dy,
+void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,
                            const struct conv_shape *shape, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct weights_pass p = plan(engine, shape, &arena);
+    struct weights_pass p = plan(engine, shape, input->mean, &arena);
     p.dw = dw;
-    p.x = x;
+    p.input = input;
     p.dy = dy;
     fill_rows(&p);
     int copies = p.copy ? p.chunk_images : 0;

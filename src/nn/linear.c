@@ -61,7 +61,7 @@ void linear_forward(const struct engine *engine, float *y, const float *x, const
                     int in, int out, void *scratch)
 {
     struct conv_shape shape = conv_shape(rows, 1, 1, in, out, 1, 1, 0);
-    conv_forward(engine, y, x, w, &shape, scratch);
+    conv_forward(engine, y, NULL, &(struct conv_input){.x = x}, w, &shape, scratch);
     if (!bias && !relu)
         return;
     struct linear_pass p = {.kernels = engine->kernels, .rows = rows, .out = out, .y = y, .bias = bias, .relu = relu};
@@ -97,5 +97,5 @@ void linear_backward(const struct engine *engine, float *dx, float *dw, float *d
     struct conv_shape shape = conv_shape(rows, 1, 1, in, out, 1, 1, 0);
     if (dx)
         conv_backward_data(engine, dx, false, dy, w, &shape, s.conv);
-    conv_backward_weights(engine, dw, x, dy, &shape, s.conv);
+    conv_backward_weights(engine, dw, &(struct conv_input){.x = x}, dy, &shape, s.conv);
 }

@@ -64,7 +64,8 @@ static size_t node_scratch(const struct network *n, const struct node *node)
 {
     struct conv_shape shape = node->shape;
     shape.n = n->max_rows;
-    size_t bytes = node->norm ? norm_scratch((size_t)shape.n * (size_t)shape.ho * (size_t)shape.wo, shape.k) : 0;
+    struct slices slices = slices_of(shape.n, shape.ho, shape.wo);
+    size_t bytes = node->norm ? norm_scratch(&slices, shape.k) : 0;
     if (node->kind == NODE_CONV)
         bytes = larger(bytes, conv_scratch(&n->engine, &shape));
     if (node->kind == NODE_LINEAR)
@@ -189,11 +190,11 @@ static void forward_norm(struct network *n, int i, const float *pre, int rows, b
     struct node_memory *m = &n->memory[i];
     const float *residual = node->residual >= 0 ? n->memory[node->residual].out : NULL;
     struct norm_params params = norm_params(n, node);
-    size_t count = (size_t)rows * (size_t)node->shape.ho * (size_t)node->shape.wo;
+    struct slices slices = slices_of(rows, node->shape.ho, node->shape.wo);
     if (training)
-        norm_forward(&n->engine, m->out, m->mean, m->invstd, pre, residual, &params, node->relu, count, node->shape.k, n->scratch);
+        norm_forward(&n->engine, m->out, m->mean, m->invstd, pre, residual, &params, node->relu, &slices, node->shape.k, n->scratch);
     else
-        norm_inference(&n->engine, m->out, pre, residual, &params, node->relu, count, node->shape.k, n->scratch);
+        norm_inference(&n->engine, m->out, pre, residual, &params, node->relu, &slices, node->shape.k, n->scratch);
 }
 
 static void forward_node(struct network *n, int i, const float *images, int rows, bool training)
@@ -206,7 +207,7 @@ static void forward_node(struct network *n, int i, const float *images, int rows
     s.n = rows;
     switch (node->kind) {
     case NODE_CONV:
-        conv_forward(&n->engine, pre, x, param(n, node->weight), &s, n->scratch);
+        conv_forward(&n->engine, pre, NULL, &(struct conv_input){.x = x}, param(n, node->weight), &s, n->scratch);
         break;
     case NODE_MAXPOOL:
         maxpool_forward(&n->engine, m->out, m->which, x, rows, s.h, s.w, s.c);
@@ -241,9 +242,10 @@ static void backward_norm(struct network *n, int i, int rows)
     const struct node *node = &n->net.nodes[i];
     struct node_memory *m = &n->memory[i];
     float *residual = node->residual >= 0 ? n->memory[node->residual].grad : NULL;
+    struct slices slices = slices_of(rows, node->shape.ho, node->shape.wo);
     norm_backward(&n->engine, m->grad, residual, m->add_to_residual, grad(n, node->gain), grad(n, node->gain + 1), m->grad,
                   node->relu ? m->out : NULL, m->pre, param(n, node->gain), m->mean, m->invstd,
-                  (size_t)rows * (size_t)node->shape.ho * (size_t)node->shape.wo, node->shape.k, n->scratch);
+                  &slices, node->shape.k, n->scratch);
 }
 
 static void backward_node(struct network *n, int i, const float *images, int rows)
@@ -258,7 +260,7 @@ static void backward_node(struct network *n, int i, const float *images, int row
         backward_norm(n, i, rows);
     switch (node->kind) {
     case NODE_CONV:
-        conv_backward_weights(&n->engine, grad(n, node->weight), x, m->grad, &s, n->scratch);
+        conv_backward_weights(&n->engine, grad(n, node->weight), &(struct conv_input){.x = x}, m->grad, &s, n->scratch);
         if (dx)
             conv_backward_data(&n->engine, dx, m->add_to_input, m->grad, param(n, node->weight), &s, n->scratch);
         break;

@@ -11,15 +11,13 @@
 static const double EPSILON = 1e-5, MOMENTUM = 0.1;
 
 enum {
-    SLICE_FLOATS = 32 * 1024, /* 128 KB: the second pass over a slice finds it in L2 */
-    SLICE_MIN_ROWS = 64,
-    SLICE_MAX_ROWS = 1024,    /* bounds the rounding error of a slice's mean, which enters M2 squared */
-    CHANNEL_BLOCK = 64,       /* channels in a task that combines slices */
+    CHANNEL_BLOCK = 64, /* channels in a task that combines slices */
 };
 
 struct norm_pass {
     const struct kernels *kernels;
-    size_t rows, slice_rows, slices; /* the slices from shape alone: they decide the order of sums */
+    struct slices slices;
+    size_t rows; /* pixels in all */
     int c;
     float *first, *second;           /* (slices, c): mean and M2, or the two sums of backward */
     float *scale, *a, *b;            /* (c) */
@@ -34,34 +32,36 @@ struct norm_pass {
     const float *dy, *out, *gain, *batch_mean, *batch_invstd;
 };
 
-static struct norm_pass plan(size_t rows, int c, struct arena *arena)
+static struct norm_pass plan(const struct slices *slices, int c, struct arena *arena)
 {
-    struct norm_pass p = {.rows = rows, .c = c};
-    p.slice_rows = SLICE_FLOATS / (size_t)c;
-    if (p.slice_rows < SLICE_MIN_ROWS)
-        p.slice_rows = SLICE_MIN_ROWS;
-    if (p.slice_rows > SLICE_MAX_ROWS)
-        p.slice_rows = SLICE_MAX_ROWS;
-    p.slices = (rows + p.slice_rows - 1) / p.slice_rows;
-    p.first = arena_alloc(arena, p.slices * c, sizeof *p.first);
-    p.second = arena_alloc(arena, p.slices * c, sizeof *p.second);
+    struct norm_pass p = {.slices = *slices, .rows = (size_t)slices->n * slices->h * slices->w, .c = c};
+    p.first = arena_alloc(arena, slices->count * c, sizeof *p.first);
+    p.second = arena_alloc(arena, slices->count * c, sizeof *p.second);
     p.scale = arena_alloc(arena, c, sizeof *p.scale);
     p.a = arena_alloc(arena, c, sizeof *p.a);
     p.b = arena_alloc(arena, c, sizeof *p.b);
     return p;
 }
 
-size_t norm_scratch(size_t rows, int c)
+size_t norm_scratch(const struct slices *slices, int c)
 {
     struct arena arena = {0};
-    plan(rows, c, &arena);
+    plan(slices, c, &arena);
     return arena.overflow ? SIZE_MAX : arena.used;
+}
+
+/* Rows of a slice, and the offset of the first one's floats. */
+static size_t slice_at(const struct norm_pass *p, size_t slice, size_t *at)
+{
+    size_t rows = slice_pixels(&p->slices, slice, at);
+    *at *= (size_t)p->c;
+    return rows;
 }
 
 static size_t rows_of(const struct norm_pass *p, size_t slice)
 {
-    size_t left = p->rows - slice * p->slice_rows;
-    return left < p->slice_rows ? left : p->slice_rows;
+    size_t first;
+    return slice_pixels(&p->slices, slice, &first);
 }
 
 static size_t channel_blocks(int c) { return ((size_t)c + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK; }
@@ -76,8 +76,8 @@ static void slice_stats(void *ctx, size_t slice, int thread)
 {
     (void)thread;
     const struct norm_pass *p = ctx;
-    size_t at = slice * p->c;
-    p->kernels->norm_stats(p->first + at, p->second + at, p->x + slice * p->slice_rows * p->c, rows_of(p, slice), p->c);
+    size_t sums = slice * p->c, at, rows = slice_at(p, slice, &at);
+    p->kernels->norm_stats(p->first + sums, p->second + sums, p->x + at, rows, p->c);
 }
 
 /* The batch's mean and M2 from those of the slices (Chan et al. 1979, for all slices at once), in double and in slice order. */
@@ -87,16 +87,20 @@ static void combine_stats(void *ctx, size_t block, int thread)
     const struct norm_pass *p = ctx;
     int begin = (int)(block * CHANNEL_BLOCK), end = block_end(p, block);
     double mean[CHANNEL_BLOCK] = {0}, m2[CHANNEL_BLOCK] = {0}, rows = (double)p->rows;
-    for (size_t s = 0; s < p->slices; s++)
+    for (size_t s = 0; s < p->slices.count; s++) {
+        double n = (double)rows_of(p, s);
         for (int j = begin; j < end; j++)
-            mean[j - begin] += (double)rows_of(p, s) * p->first[s * p->c + j];
+            mean[j - begin] += n * p->first[s * p->c + j];
+    }
     for (int j = begin; j < end; j++)
         mean[j - begin] /= rows;
-    for (size_t s = 0; s < p->slices; s++)
+    for (size_t s = 0; s < p->slices.count; s++) {
+        double n = (double)rows_of(p, s);
         for (int j = begin; j < end; j++) {
             double d = p->first[s * p->c + j] - mean[j - begin];
-            m2[j - begin] += p->second[s * p->c + j] + (double)rows_of(p, s) * (d * d);
+            m2[j - begin] += p->second[s * p->c + j] + n * (d * d);
         }
+    }
     const struct norm_params *params = p->params;
     for (int j = begin; j < end; j++) {
         double mu = mean[j - begin], unbiased = p->rows > 1 ? m2[j - begin] / (rows - 1) : 0;
@@ -112,16 +116,16 @@ static void slice_apply(void *ctx, size_t slice, int thread)
 {
     (void)thread;
     const struct norm_pass *p = ctx;
-    size_t at = slice * p->slice_rows * p->c;
+    size_t at, rows = slice_at(p, slice, &at);
     p->kernels->norm_apply(p->y + at, p->x + at, p->residual ? p->residual + at : NULL, p->mean, p->scale, p->params->bias,
-                           p->relu, rows_of(p, slice), p->c);
+                           p->relu, rows, p->c);
 }
 
 void norm_forward(const struct engine *engine, float *y, float *mean, float *invstd, const float *x, const float *residual,
-                  const struct norm_params *params, bool relu, size_t rows, int c, void *scratch)
+                  const struct norm_params *params, bool relu, const struct slices *slices, int c, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct norm_pass p = plan(rows, c, &arena);
+    struct norm_pass p = plan(slices, c, &arena);
     p.kernels = engine->kernels;
     p.y = y;
     p.mean = mean;
@@ -130,16 +134,16 @@ void norm_forward(const struct engine *engine, float *y, float *mean, float *inv
     p.residual = residual;
     p.params = params;
     p.relu = relu;
-    par_for(engine->threads, p.slices, slice_stats, &p);
+    par_for(engine->threads, p.slices.count, slice_stats, &p);
     par_for(engine->threads, channel_blocks(c), combine_stats, &p);
-    par_for(engine->threads, p.slices, slice_apply, &p);
+    par_for(engine->threads, p.slices.count, slice_apply, &p);
 }
 
 void norm_inference(const struct engine *engine, float *y, const float *x, const float *residual,
-                    const struct norm_params *params, bool relu, size_t rows, int c, void *scratch)
+                    const struct norm_params *params, bool relu, const struct slices *slices, int c, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct norm_pass p = plan(rows, c, &arena);
+    struct norm_pass p = plan(slices, c, &arena);
     p.kernels = engine->kernels;
     p.y = y;
     p.mean = params->running_mean;
@@ -149,16 +153,16 @@ void norm_inference(const struct engine *engine, float *y, const float *x, const
     p.relu = relu;
     for (int j = 0; j < c; j++)
         p.scale[j] = params->gain[j] * (float)(1 / sqrt(params->running_var[j] + EPSILON));
-    par_for(engine->threads, p.slices, slice_apply, &p);
+    par_for(engine->threads, p.slices.count, slice_apply, &p);
 }
 
 static void slice_backward_sums(void *ctx, size_t slice, int thread)
 {
     (void)thread;
     const struct norm_pass *p = ctx;
-    size_t sums = slice * p->c, at = slice * p->slice_rows * p->c;
+    size_t sums = slice * p->c, at, rows = slice_at(p, slice, &at);
     p->kernels->norm_backward_sums(p->first + sums, p->second + sums, p->dy + at, p->out ? p->out + at : NULL, p->x + at,
-                                   p->batch_mean, p->batch_invstd, rows_of(p, slice), p->c);
+                                   p->batch_mean, p->batch_invstd, rows, p->c);
 }
 
 static void combine_backward_sums(void *ctx, size_t block, int thread)
@@ -167,7 +171,7 @@ static void combine_backward_sums(void *ctx, size_t block, int thread)
     const struct norm_pass *p = ctx;
     int begin = (int)(block * CHANNEL_BLOCK), end = block_end(p, block);
     double sum_g[CHANNEL_BLOCK] = {0}, sum_gx[CHANNEL_BLOCK] = {0}, rows = (double)p->rows;
-    for (size_t s = 0; s < p->slices; s++)
+    for (size_t s = 0; s < p->slices.count; s++)
         for (int j = begin; j < end; j++) {
             sum_g[j - begin] += p->first[s * p->c + j];
             sum_gx[j - begin] += p->second[s * p->c + j];
@@ -185,18 +189,18 @@ static void slice_backward_apply(void *ctx, size_t slice, int thread)
 {
     (void)thread;
     const struct norm_pass *p = ctx;
-    size_t at = slice * p->slice_rows * p->c;
+    size_t at, rows = slice_at(p, slice, &at);
     p->kernels->norm_backward_apply(p->dx + at, p->dres ? p->dres + at : NULL, p->accumulate_res, p->dy + at,
                                     p->out ? p->out + at : NULL, p->x + at, p->batch_mean, p->batch_invstd, p->scale, p->a, p->b,
-                                    rows_of(p, slice), p->c);
+                                    rows, p->c);
 }
 
 void norm_backward(const struct engine *engine, float *dx, float *dres, bool accumulate_res, float *dgain, float *dbias,
                    const float *dy, const float *out, const float *x, const float *gain, const float *mean,
-                   const float *invstd, size_t rows, int c, void *scratch)
+                   const float *invstd, const struct slices *slices, int c, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct norm_pass p = plan(rows, c, &arena);
+    struct norm_pass p = plan(slices, c, &arena);
     p.kernels = engine->kernels;
     p.dx = dx;
     p.dres = dres;
@@ -209,7 +213,7 @@ void norm_backward(const struct engine *engine, float *dx, float *dres, bool acc
     p.gain = gain;
     p.batch_mean = mean;
     p.batch_invstd = invstd;
-    par_for(engine->threads, p.slices, slice_backward_sums, &p);
+    par_for(engine->threads, p.slices.count, slice_backward_sums, &p);
     par_for(engine->threads, channel_blocks(c), combine_backward_sums, &p);
-    par_for(engine->threads, p.slices, slice_backward_apply, &p);
+    par_for(engine->threads, p.slices.count, slice_backward_apply, &p);
 }
