@@ -76,6 +76,58 @@ void pack_rows(Rows &rows, bool transposed)
 void pack_b_rows(Rows &rows) { pack_rows(rows, false); }
 void pack_bt_rows(Rows &rows) { pack_rows(rows, true); }
 
+/* ---- Winograd: eight tiles side by side, 64 channels; operations of the transforms as they are written ---- */
+
+enum { POINTS = 36, TILES = 8, CHANNELS = 64, TILE_WIDTH = 4 * TILES + 2, POINT = TILES * CHANNELS + 16 };
+
+void winograd_input_rows(Rows &rows)
+{
+    double read = F * 6 * TILE_WIDTH * CHANNELS, written = F * POINTS * TILES * CHANNELS;
+    add_kernel(rows, "winograd_input", "t8.c64", Work{12.0 * TILES * CHANNELS * 6, 12.0 * TILES * CHANNELS * 7, read, written},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(6 * TILE_WIDTH * CHANNELS), *v = m.zeros<float>(POINTS * POINT);
+        return [=] { k->winograd_input(v, CHANNELS, POINT, x, TILE_WIDTH * CHANNELS, CHANNELS, TILES, CHANNELS); };
+    });
+}
+
+void winograd_output_rows(Rows &rows)
+{
+    add_kernel(rows, "winograd_output", "k64", CHANNELS * Work{10.0 * 3, 10.0 * 7, POINTS * F, 16 * F},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *in = m.floats(POINTS * (CHANNELS + 16)), *y = m.zeros<float>(16 * CHANNELS);
+        return [=] { k->winograd_output(y, 4 * CHANNELS, CHANNELS, false, in, CHANNELS + 16, CHANNELS); };
+    });
+}
+
+void winograd_gradient_rows(Rows &rows)
+{
+    add_kernel(rows, "winograd_gradient", "t8.k64", TILES * CHANNELS * Work{10.0 * 2, 10.0 * 7, 16 * F, POINTS * F},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *dy = m.floats(16 * TILES * CHANNELS), *to = m.zeros<float>(POINTS * POINT);
+        return [=] { k->winograd_gradient(to, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
+    });
+}
+
+enum { FILTERS = 1024 };
+
+void winograd_weights_rows(Rows &rows)
+{
+    add_kernel(rows, "winograd_weights", "1024", FILTERS * Work{9.0, 9.0 * 11, 9 * F, POINTS * F},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *w = m.floats(9 * FILTERS), *u = m.zeros<float>(POINTS * (FILTERS + 16));
+        return [=] { k->winograd_weights(u, FILTERS + 16, w, FILTERS, FILTERS); };
+    });
+}
+
+void winograd_weights_gradient_rows(Rows &rows)
+{
+    add_kernel(rows, "winograd_weights_gradient", "1024", FILTERS * Work{9.0 * 4, 9.0 * 8, POINTS * F, 9 * F},
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *u = m.floats(POINTS * (FILTERS + 16)), *dw = m.zeros<float>(9 * FILTERS);
+        return [=] { k->winograd_weights_gradient(dw, FILTERS, u, FILTERS + 16, 0, 1, FILTERS); };
+    });
+}
+
 /* ---- Rows of channels: few and many, 64 KB either way ---- */
 
 struct Grid {
@@ -328,6 +380,7 @@ struct Slot {
 
 const Slot slots[] = {
     SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
+    SLOT(winograd_input), SLOT(winograd_output), SLOT(winograd_gradient), SLOT(winograd_weights), SLOT(winograd_weights_gradient),
     SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),

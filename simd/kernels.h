@@ -33,6 +33,23 @@ struct kernels {
     /* dst[k][nr] = the transpose of src[n][0..k) at row stride ld, columns from n on zero. */
     void (*pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
 
+    /* ---- Winograd F(4x4, 3x3) for 3x3 convolutions of stride 1 (Lavin and Gray 2016). A tile is 4x4 outputs, made of 6x6 inputs; its
+     * 36 points lie `point` apart, row by row. Pixel (i, j) of a tile is at + i row + j col, c or k channels contiguous. ---- */
+
+    /* V = B^T d B of `tiles` tiles side by side, whose inputs begin 4 col apart: tile t's point p, c floats, at v + t v_tile + p point. */
+    void (*winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col, int tiles, int c);
+    /* Y = or += A^T M A: 4x4 outputs of one tile, whose point p, k floats, is at m + p point. */
+    void (*winograd_output)(float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m, ptrdiff_t point, int k);
+    /* M = A dY A^T of `tiles` tiles side by side, in panels for brgemm_tn: channel j of tile t at m + j / nr panel + t nr + j % nr. */
+    void (*winograd_gradient)(float *m, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row, ptrdiff_t col, int tiles,
+                              int k);
+    /* U = G g G^T, element-wise over count filters: tap t of filter i is w[t tap + i] (tap < 0 and w at the last tap turn them by 180
+     * degrees), its point p goes to u[p point + i]. */
+    void (*winograd_weights)(float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);
+    /* dw = G^T U G of count filters, U the sum of `slices` that begin `slice` apart, added in their order. */
+    void (*winograd_weights_gradient)(float *dw, ptrdiff_t tap, const float *u, ptrdiff_t point, ptrdiff_t slice, int slices,
+                                      size_t count);
+
     /* ---- Batch norm and element-wise, over rows of c channels, (rows, c) contiguous; lanes are channels ---- */
 
     /* mean[c], m2[c] of this slice: mean = (chain of x in row order) / rows, m2 = chain of fma(d, d, .), d = x - mean. */

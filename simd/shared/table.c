@@ -11,6 +11,12 @@ const struct kernels ISA_FN(kernels) = {
     .pack_b = ISA_FN(pack_b),
     .pack_bt = ISA_FN(pack_bt),
 
+    .winograd_input = ISA_FN(winograd_input),
+    .winograd_output = ISA_FN(winograd_output),
+    .winograd_gradient = ISA_FN(winograd_gradient),
+    .winograd_weights = ISA_FN(winograd_weights),
+    .winograd_weights_gradient = ISA_FN(winograd_weights_gradient),
+
     .norm_stats = ISA_FN(norm_stats),
     .norm_apply = ISA_FN(norm_apply),
     .norm_backward_sums = ISA_FN(norm_backward_sums),

@@ -109,6 +109,65 @@ static void pack_bt(struct selftest *t)
         gemm(t, &gemm_shapes[i], true, false);
 }
 
+/* ---- Winograd: 2 tiles side by side; points and panels as a caller would lay them out ---- */
+
+enum { POINTS = 36, TILES = 2, SIDE = 4 * TILES + 2 };
+
+static void winograd_input(struct selftest *t)
+{
+    for (int c = 1; c <= 37; c += 18) {
+        float *x = random_floats(6 * SIDE * c), *v = take(POINTS * TILES * c);
+        t->k->winograd_input(v, c, TILES * c, x, SIDE * c, c, TILES, c);
+        absorb(v, POINTS * TILES * c);
+    }
+}
+
+static void winograd_output(struct selftest *t)
+{
+    for (int k = 1; k <= 37; k += 18)
+        for (int accumulate = 0; accumulate < 2; accumulate++) {
+            float *m = random_floats(POINTS * k), *y = random_floats(4 * 5 * k);
+            t->k->winograd_output(y, 5 * k, k, accumulate, m, k, k);
+            absorb(y, 4 * 5 * k);
+        }
+}
+
+/* Panels are as wide as the ISA likes: hashed channel by channel. */
+static void winograd_gradient(struct selftest *t)
+{
+    for (int k = 1; k <= 37; k += 18) {
+        int nr = t->k->nr, panels = (k + nr - 1) / nr, panel = TILES * nr;
+        float *dy = random_floats(4 * SIDE * k), *m = take(POINTS * panels * panel), channel[POINTS * TILES];
+        t->k->winograd_gradient(m, panel, panels * panel, dy, SIDE * k, k, TILES, k);
+        for (int j = 0; j < k; j++) {
+            for (int i = 0; i < POINTS * TILES; i++)
+                channel[i] = m[i / TILES * panels * panel + j / nr * panel + i % TILES * nr + j % nr];
+            absorb(channel, POINTS * TILES);
+        }
+    }
+}
+
+static void winograd_weights(struct selftest *t)
+{
+    for (int count = 1; count <= 37; count += 18) {
+        float *w = random_floats(9 * count), *u = take(POINTS * count);
+        t->k->winograd_weights(u, count, w, count, count);
+        absorb(u, POINTS * count);
+        t->k->winograd_weights(u, count, w + 8 * count, -count, count);
+        absorb(u, POINTS * count);
+    }
+}
+
+static void winograd_weights_gradient(struct selftest *t)
+{
+    for (int count = 1; count <= 37; count += 18)
+        for (int slices = 1; slices <= 3; slices++) {
+            float *u = random_floats(POINTS * count * slices), *dw = take(9 * count);
+            t->k->winograd_weights_gradient(dw, count, u, count, POINTS * count, slices, count);
+            absorb(dw, 9 * count);
+        }
+}
+
 /* ---- Rows of channels ---- */
 
 static const int channels[] = {1, 16, 37, 64};
@@ -376,6 +435,8 @@ static void sum_squares(struct selftest *t)
 
 static const struct selftest_case kernel_cases[] = {
     {"brgemm", brgemm}, {"brgemm_tn", brgemm_tn}, {"pack_b", pack_b}, {"pack_bt", pack_bt},
+    {"winograd_input", winograd_input}, {"winograd_output", winograd_output}, {"winograd_gradient", winograd_gradient},
+    {"winograd_weights", winograd_weights}, {"winograd_weights_gradient", winograd_weights_gradient},
     {"norm_stats", norm_stats}, {"norm_apply", norm_apply}, {"norm_backward_sums", norm_backward_sums},
     {"norm_backward_apply", norm_backward_apply},
     {"bias_act", bias_act}, {"relu_backward", relu_backward}, {"add", add}, {"column_sums", column_sums},

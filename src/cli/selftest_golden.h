@@ -13,6 +13,11 @@ static const struct {
     {"brgemm_tn", 0x764b54eb6bfbd3fe},
     {"pack_b", 0xc24f7462c5301ecf},
     {"pack_bt", 0xa9216578274309e6},
+    {"winograd_input", 0x2a4a2d68b23a9e3d},
+    {"winograd_output", 0x4d8687d044d427e9},
+    {"winograd_gradient", 0xa9c26df96a751c20},
+    {"winograd_weights", 0x2a5cce76e9a47125},
+    {"winograd_weights_gradient", 0x907d972feda852da},
     {"norm_stats", 0x5d7fc2cc43ca89ec},
     {"norm_apply", 0xf1a8bc41426cb915},
     {"norm_backward_sums", 0xa1ce28341ec24cab},
@@ -48,9 +53,9 @@ static const struct {
     {"blur", 0x61f717df4d1c53d7},
     {"augment", 0x7bff77e21ecefc09},
     {"shapes", 0x92f8f0c9318feb36},
-    {"train_resnet18_adam", 0x1e18de66c0b54165},
-    {"train_resnet50_lars", 0xdcc384edbec7f721},
-    {"train_grey_sgd", 0x1f5d55a0159a515f},
+    {"train_resnet18_adam", 0xc24147a4f6fe9b2a},
+    {"train_resnet50_lars", 0x508f92eff6d13013},
+    {"train_grey_sgd", 0x192c302bb9eec84a},
 };
 
 #endif

@@ -6,6 +6,7 @@
 
 static const struct slot slots[] = {
     SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
+    SLOT(winograd_input), SLOT(winograd_output), SLOT(winograd_gradient), SLOT(winograd_weights), SLOT(winograd_weights_gradient),
     SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),

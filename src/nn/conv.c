@@ -1,5 +1,6 @@
 #include "base/par.h"
 #include "nn/conv_internal.h"
+#include "nn/winograd.h"
 
 #include <limits.h>
 #include <string.h>
@@ -95,6 +96,8 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape)
 {
+    if (winograd_suits(shape))
+        return winograd_scratch(engine, shape);
     size_t most = 0;
     for (int pass = 0; pass < 5; pass++) {
         struct arena arena = {0};
@@ -128,6 +131,10 @@ static void sum_slice(void *ctx, size_t slice, int thread)
 void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
                   const struct conv_shape *shape, void *scratch)
 {
+    if (winograd_suits(shape)) {
+        winograd_forward(engine, y, sums, input, w, shape, scratch);
+        return;
+    }
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct conv_gather g = forward_gather(engine, shape, input->mean);
     conv_gather_plan(&g, &arena);
@@ -141,6 +148,10 @@ void conv_forward(const struct engine *engine, float *y, const struct conv_sums 
 void conv_backward_data(const struct engine *engine, float *dx, bool accumulate, const float *dy, const float *w,
                         const struct conv_shape *shape, void *scratch)
 {
+    if (winograd_suits(shape)) {
+        winograd_backward_data(engine, dx, accumulate, dy, w, shape, scratch);
+        return;
+    }
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct conv_gather g = data_gather(engine, shape);
     conv_gather_plan(&g, &arena);

@@ -8,6 +8,7 @@
  * take blocks of dw and run through those chunks. How many chunks make a round cannot change a bit. */
 #include "base/par.h"
 #include "nn/conv_internal.h"
+#include "nn/winograd.h"
 
 #include <string.h>
 
@@ -185,6 +186,10 @@ static void fill_rows(const struct weights_pass *p)
 void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,
                            const struct conv_shape *shape, void *scratch)
 {
+    if (winograd_suits(shape)) {
+        winograd_backward_weights(engine, dw, input, dy, shape, scratch);
+        return;
+    }
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct weights_pass p = plan(engine, shape, input->mean, &arena);
     p.dw = dw;
