@@ -108,6 +108,10 @@ void run_row(benchmark::State &state, Registered &r)
     state.counters["GB/s"] = work.bytes() / seconds * 1e-9;
     state.counters["pct_peak"] = percent;
     state.counters["spread_pct"] = spread;
+    if (session.job.effective > 0) {
+        state.counters["effective_GFLOP/s"] = session.job.effective / seconds * 1e-9;
+        state.counters["x_fma_peak"] = session.job.effective / seconds / r.peaks->fma;
+    }
     if (session.job.counters)
         session.job.counters(state, seconds);
     state.SetLabel(limit.name);

@@ -2,6 +2,10 @@
 
 #include <stdexcept>
 
+extern "C" {
+#include "nn/winograd.h"
+}
+
 struct network_config network_config_of(int depth, double width, enum stem stem, int image_size)
 {
     struct network_config c{};
@@ -39,6 +43,14 @@ double conv_macs(const struct conv_shape &s)
     return static_cast<double>(s.n) * s.ho * s.wo * s.k * s.c * s.r * s.r;
 }
 
+double conv_products(const struct conv_shape &s)
+{
+    if (!winograd_suits(&s))
+        return conv_macs(s);
+    double tiles = static_cast<double>(s.n) * ((s.h + 3) / 4) * ((s.w + 3) / 4);
+    return 36 * tiles * s.c * s.k;
+}
+
 /* exp of each similarity: for the loss, for the uniformity, for the gradient (rows_kernels.cc counts them). */
 Work ntxent_work(double rows, double d)
 {
@@ -46,16 +58,28 @@ Work ntxent_work(double rows, double d)
     return Work{3 * pairs * d + 27 * pairs, 20 * pairs, bytes, bytes};
 }
 
+static double sum_of_passes(const struct resnet &net, int rows, double (*macs)(const struct conv_shape &))
+{
+    double sum = 0;
+    for (int i = 0; i < net.count; i++) {
+        const struct node &node = net.nodes[i];
+        if (node.kind == NODE_CONV || node.kind == NODE_LINEAR) /* images have no gradient */
+            sum += macs(node.shape) * rows * (node.input < 0 ? 2 : 3);
+    }
+    return sum;
+}
+
 /* Only what multiplies by weights, and the loss: the rest is under a hundredth of the FLOPs. Of the traffic only parameters and
  * their gradients, once: a lower bound, for a step is bounded by arithmetic. */
 Work training_work(const struct resnet &net, int rows, int out_dim)
 {
     Work work = ntxent_work(rows, out_dim);
-    for (int i = 0; i < net.count; i++) {
-        const struct node &node = net.nodes[i];
-        if (node.kind == NODE_CONV || node.kind == NODE_LINEAR) /* images have no gradient */
-            work.fma += conv_macs(node.shape) * rows * (node.input < 0 ? 2 : 3);
-    }
+    work.fma += sum_of_passes(net, rows, conv_products);
     double bytes = sizeof(float) * static_cast<double>(net.param_floats);
     return work + Work{0, 0, 3 * bytes, 2 * bytes, true};
+}
+
+double effective_training_flops(const struct resnet &net, int rows, int out_dim)
+{
+    return ntxent_work(rows, out_dim).flops() + 2 * sum_of_passes(net, rows, conv_macs);
 }

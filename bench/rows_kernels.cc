@@ -86,7 +86,7 @@ void winograd_input_rows(Rows &rows)
     add_kernel(rows, "winograd_input", "t8.c64", Work{12.0 * TILES * CHANNELS * 6, 12.0 * TILES * CHANNELS * 7, read, written},
                [](const struct kernels *k, Memory &m) -> Call {
         float *x = m.floats(6 * TILE_WIDTH * CHANNELS), *v = m.zeros<float>(POINTS * POINT);
-        return [=] { k->winograd_input(v, CHANNELS, POINT, x, TILE_WIDTH * CHANNELS, CHANNELS, TILES, CHANNELS); };
+        return [=] { k->winograd_input(v, CHANNELS, k->nr, POINT, x, TILE_WIDTH * CHANNELS, CHANNELS, TILES, CHANNELS); };
     });
 }
 
@@ -104,7 +104,7 @@ void winograd_gradient_rows(Rows &rows)
     add_kernel(rows, "winograd_gradient", "t8.k64", TILES * CHANNELS * Work{10.0 * 2, 10.0 * 7, 16 * F, POINTS * F},
                [](const struct kernels *k, Memory &m) -> Call {
         float *dy = m.floats(16 * TILES * CHANNELS), *to = m.zeros<float>(POINTS * POINT);
-        return [=] { k->winograd_gradient(to, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
+        return [=] { k->winograd_gradient(to, k->nr, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
     });
 }
 

@@ -221,12 +221,13 @@ struct Step {
     Step &operator=(const Step &) = delete;
 };
 
-Job step_job(const struct engine &engine, const struct network_config &config, int batch, const Work &work)
+Job step_job(const struct engine &engine, const struct network_config &config, int batch, const Work &work, double effective)
 {
     machine_reset_peak_rss();
     auto step = std::make_shared<Step>(engine, config, batch);
     Job job;
     job.work = work;
+    job.effective = effective;
     job.footprint = static_cast<double>(network_memory(step->network) + step->memory.footprint());
     job.run = [step](size_t calls) {
         for (size_t i = 0; i < calls; i++)
@@ -254,10 +255,12 @@ void add_step_rows(Rows &rows, const Scale &scale)
     };
     for (const auto &s : steps) {
         struct network_config config = network_config_of(s.depth, s.width, s.stem, s.size);
-        Work work = training_work(build(config), 2 * s.batch, config.out_dim);
+        struct resnet net = build(config);
+        Work work = training_work(net, 2 * s.batch, config.out_dim);
+        double effective = effective_training_flops(net, 2 * s.batch, config.out_dim);
         int batch = s.batch;
         if (&s == steps || work.flops() <= scale.most_flops)
             rows.push_back({"step", s.name, work.flops(),
-                       [=](const struct engine &engine) { return step_job(engine, config, batch, work); }});
+                       [=](const struct engine &engine) { return step_job(engine, config, batch, work, effective); }});
     }
 }

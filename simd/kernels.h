@@ -36,13 +36,15 @@ struct kernels {
     /* ---- Winograd F(4x4, 3x3) for 3x3 convolutions of stride 1 (Lavin and Gray 2016). A tile is 4x4 outputs, made of 6x6 inputs; its
      * 36 points lie `point` apart, row by row. Pixel (i, j) of a tile is at + i row + j col, c or k channels contiguous. ---- */
 
-    /* V = B^T d B of `tiles` tiles side by side, whose inputs begin 4 col apart: tile t's point p, c floats, at v + t v_tile + p point. */
-    void (*winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col, int tiles, int c);
+    /* V = B^T d B of `tiles` tiles side by side, whose inputs begin 4 col apart. Channels lie in panels of nr: channel j of tile t's
+     * point p at v + p point + t v_tile + j / nr panel + j % nr; with panel = nr they are contiguous. */
+    void (*winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col,
+                           int tiles, int c);
     /* Y = or += A^T M A: 4x4 outputs of one tile, whose point p, k floats, is at m + p point. */
     void (*winograd_output)(float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m, ptrdiff_t point, int k);
-    /* M = A dY A^T of `tiles` tiles side by side, in panels for brgemm_tn: channel j of tile t at m + j / nr panel + t nr + j % nr. */
-    void (*winograd_gradient)(float *m, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row, ptrdiff_t col, int tiles,
-                              int k);
+    /* M = A dY A^T of `tiles` tiles of 4x4 side by side, laid out as V is. */
+    void (*winograd_gradient)(float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row,
+                              ptrdiff_t col, int tiles, int k);
     /* U = G g G^T, element-wise over count filters: tap t of filter i is w[t tap + i] (tap < 0 and w at the last tap turn them by 180
      * degrees), its point p goes to u[p point + i]. */
     void (*winograd_weights)(float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);

@@ -34,10 +34,10 @@ static void run_kernels(const struct kernels *k, int c, float *out[OUTPUTS], siz
     float *dy = random_guarded(4 * (size_t)(4 * TILES) * c, 3), *packed = calloc((size_t)(POINTS * panel_point), sizeof *packed);
     for (int i = 0; i < OUTPUTS; i++)
         out[i] = random_guarded(counts[i], 10 + i);
-    k->winograd_input(out[0], c, TILES * c, x, cols * c, c, TILES, c);
+    k->winograd_input(out[0], c, nr, TILES * c, x, cols * c, c, TILES, c);
     k->winograd_output(out[1], 4 * c, c, false, m, c, c);
     k->winograd_output(out[2], 4 * c, c, true, m, c, c);
-    k->winograd_gradient(packed, panel, panel_point, dy, 4 * TILES * c, c, TILES, c);
+    k->winograd_gradient(packed, nr, panel, panel_point, dy, 4 * TILES * c, c, TILES, c);
     for (int p = 0; p < POINTS; p++)
         for (int t = 0; t < TILES; t++)
             for (int j = 0; j < c; j++)

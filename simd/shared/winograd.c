@@ -91,16 +91,17 @@ ALWAYS_INLINE void input_vector(float *v, ptrdiff_t point, const float *x, ptrdi
     }
 }
 
-void ISA_FN(winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col, int tiles,
-                            int c)
+void ISA_FN(winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col,
+                            int tiles, int c)
 {
-    for (int t = 0; t < tiles; t++, v += v_tile, x += 4 * col) {
-        int j = 0;
-        for (; j + VL <= c; j += VL)
-            input_vector(v + j, point, x + j, row, col, VL);
-        if (j < c)
-            input_vector(v + j, point, x + j, row, col, c - j);
-    }
+    for (int t = 0; t < tiles; t++, v += v_tile, x += 4 * col)
+        for (int j = 0; j < c; j += VL) {
+            float *to = v + j / GEMM_NR * panel + j % GEMM_NR;
+            if (c - j >= VL)
+                input_vector(to, point, x + j, row, col, VL);
+            else
+                input_vector(to, point, x + j, row, col, c - j);
+        }
 }
 
 ALWAYS_INLINE void output_vector(float *y, ptrdiff_t row, ptrdiff_t col, const bool accumulate, const float *m, ptrdiff_t point,
@@ -167,10 +168,10 @@ ALWAYS_INLINE void gradient_vector(float *m, ptrdiff_t point, const float *dy, p
     }
 }
 
-void ISA_FN(winograd_gradient)(float *m, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row, ptrdiff_t col, int tiles,
-                               int k)
+void ISA_FN(winograd_gradient)(float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row,
+                               ptrdiff_t col, int tiles, int k)
 {
-    for (int t = 0; t < tiles; t++, m += GEMM_NR, dy += 4 * col)
+    for (int t = 0; t < tiles; t++, m += m_tile, dy += 4 * col)
         for (int j = 0; j < k; j += VL) {
             float *to = m + j / GEMM_NR * panel + j % GEMM_NR;
             if (k - j >= VL)

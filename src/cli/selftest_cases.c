@@ -117,7 +117,7 @@ static void winograd_input(struct selftest *t)
 {
     for (int c = 1; c <= 37; c += 18) {
         float *x = random_floats(6 * SIDE * c), *v = take(POINTS * TILES * c);
-        t->k->winograd_input(v, c, TILES * c, x, SIDE * c, c, TILES, c);
+        t->k->winograd_input(v, c, t->k->nr, TILES * c, x, SIDE * c, c, TILES, c);
         absorb(v, POINTS * TILES * c);
     }
 }
@@ -138,7 +138,7 @@ static void winograd_gradient(struct selftest *t)
     for (int k = 1; k <= 37; k += 18) {
         int nr = t->k->nr, panels = (k + nr - 1) / nr, panel = TILES * nr;
         float *dy = random_floats(4 * SIDE * k), *m = take(POINTS * panels * panel), channel[POINTS * TILES];
-        t->k->winograd_gradient(m, panel, panels * panel, dy, SIDE * k, k, TILES, k);
+        t->k->winograd_gradient(m, nr, panel, panels * panel, dy, SIDE * k, k, TILES, k);
         for (int j = 0; j < k; j++) {
             for (int i = 0; i < POINTS * TILES; i++)
                 channel[i] = m[i / TILES * panels * panel + j / nr * panel + i % TILES * nr + j % nr];

@@ -141,7 +141,7 @@ static size_t first_tile(const struct winograd *g, size_t slice)
 static void transform_input(const struct winograd *g, size_t slice, float *v, int thread)
 {
     struct area area = slice_area(&g->tiling, slice);
-    tiling_input(g->kernels, v + first_tile(g, slice) * g->v_tile, g->v_tile, g->v_point, &g->tiling, &area, g->input, g->c,
+    tiling_input(g->kernels, v + first_tile(g, slice) * g->v_tile, g->v_tile, g->kernels->nr, g->v_point, &g->tiling, &area, g->input, g->c,
                  g->copies + thread * tiling_copy_floats(&g->tiling, g->c));
 }
 

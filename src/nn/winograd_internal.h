@@ -32,17 +32,17 @@ int tiles_of(const struct tiling *t, size_t begin, size_t end);
 /* The input tiles of a slice need: images x (4 tile_rows + 2) x (4 cols + 2) pixels of c channels, one image at a time. */
 size_t tiling_copy_floats(const struct tiling *t, int c);
 
-/* V of a slice's tiles: tile t of the slice at v + t v_tile. copy: tiling_copy_floats. */
-void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t point, const struct tiling *t,
+/* V of a slice's tiles, laid out as kernels.h says; copy: tiling_copy_floats. */
+void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
                   const struct area *area, const struct conv_input *input, int c, float *copy);
 
 /* Part `part` of `parts` of a slice's pixels (c channels of each), fetched into L2: products leave the bus idle, and a transform that
  * had to wait for memory would take three times as long. */
 void tiling_prefetch(const struct tiling *t, size_t slice, const float *pixels, int c, int part, int parts);
 
-/* M of a slice's tiles from dy, in panels; copy: tiling_copy_floats. */
-void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
-                     const struct area *area, const float *dy, int k, float *copy);
+/* M of a slice's tiles from dy, likewise. */
+void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point,
+                     const struct tiling *t, const struct area *area, const float *dy, int k, float *copy);
 
 /* Takes what winograd_backward_weights needs from a measuring arena. */
 void winograd_weights_measure(const struct engine *engine, const struct conv_shape *shape, struct arena *arena);

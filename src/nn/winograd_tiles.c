@@ -35,7 +35,7 @@ size_t tiling_copy_floats(const struct tiling *t, int c)
     return lines * (t->cols * TILE + 2) * c;
 }
 
-void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t point, const struct tiling *t,
+void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
                   const struct area *area, const struct conv_input *input, int c, float *copy)
 {
     int cols = t->cols * TILE + 2;
@@ -44,7 +44,7 @@ void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptr
         conv_read_padded(kernels, copy, input, area->image + image, t->h, t->w, c, area->line - 1, area->tile_rows * TILE + 2, -1,
                          cols);
         for (int i = 0; i < area->tile_rows; i++, v += t->cols * v_tile)
-            kernels->winograd_input(v, v_tile, point, copy + i * TILE * row, row, c, t->cols, c);
+            kernels->winograd_input(v, v_tile, panel, point, copy + i * TILE * row, row, c, t->cols, c);
     }
 }
 
@@ -55,8 +55,8 @@ void tiling_prefetch(const struct tiling *t, size_t slice, const float *pixels, 
         __builtin_prefetch(pixels + first * c + i, 0, 2);
 }
 
-void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
-                     const struct area *area, const float *dy, int k, float *copy)
+void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point,
+                     const struct tiling *t, const struct area *area, const float *dy, int k, float *copy)
 {
     bool whole = t->h % TILE == 0 && t->w % TILE == 0; /* no tile reaches beyond the image */
     ptrdiff_t row = (ptrdiff_t)(whole ? t->w : t->cols * TILE) * k;
@@ -67,8 +67,8 @@ void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t panel, p
                              t->cols * TILE);
             from = copy;
         }
-        for (int i = 0; i < area->tile_rows; i++, m += t->cols * kernels->nr)
-            kernels->winograd_gradient(m, panel, point, from + i * TILE * row, row, k, t->cols, k);
+        for (int i = 0; i < area->tile_rows; i++, m += t->cols * m_tile)
+            kernels->winograd_gradient(m, m_tile, panel, point, from + i * TILE * row, row, k, t->cols, k);
     }
 }
 

@@ -19,14 +19,16 @@ struct pass {
     const struct kernels *kernels;
     int threads;
     struct tiling tiling;
-    int c, k, panels;
+    int c, k, k_panels;
     int parts, chunk_slices, chunk_tiles;
     size_t chunks;        /* of all parts */
     bool shared;
-    ptrdiff_t v_tile, v_point, m_panel, m_point, u_point, u_part;
+    /* V of a small layer fits into L1 as it is; of a large one, panels let brgemm_tn read it as one stream. */
+    int v_width;          /* channels side by side: c, or nr */
+    ptrdiff_t v_tile, v_panel, v_point, m_panel, m_point, u_point, u_part;
     float *u;             /* [part][point][c][k] */
-    float *v, *m;         /* a chunk: [point][tile][c], [point][panel][tile][nr]; of each thread, or of each part */
-    ptrdiff_t *v_row;
+    float *v, *m;         /* a chunk: [point][panel][tile][v_width or nr]; of each thread, or of each part */
+    ptrdiff_t *v_row;     /* of a panel's tiles */
     float *copies;        /* per thread */
     size_t copy_floats;
 
@@ -43,16 +45,18 @@ static struct pass plan(const struct engine *engine, const struct conv_shape *s,
     struct pass p = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s->n, s->h, s->w), .c = s->c, .k = s->k};
     int nr = p.kernels->nr;
     size_t weights = (size_t)p.c * p.k;
-    p.panels = divide_up(p.k, nr);
+    p.k_panels = divide_up(p.k, nr);
     p.chunk_slices = divide_up(weights <= OWN_WEIGHTS ? 32 : weights < LARGE_WEIGHTS ? 128 : 256, p.tiling.slice_tiles);
     p.chunk_tiles = p.chunk_slices * p.tiling.slice_tiles;
     p.chunks = (p.tiling.slices.count + p.chunk_slices - 1) / p.chunk_slices;
     p.parts = weights > OWN_WEIGHTS ? 1 : p.chunks < PARTS ? (int)p.chunks : PARTS;
     p.shared = weights > OWN_WEIGHTS || p.parts < p.threads;
-    p.v_tile = p.c + CACHE_LINE;
-    p.v_point = point_stride((size_t)p.chunk_tiles * p.v_tile);
+    p.v_width = weights <= OWN_WEIGHTS ? p.c : nr;
+    p.v_tile = p.v_width == p.c ? p.c + CACHE_LINE : nr;
+    p.v_panel = p.v_width == p.c ? nr : (ptrdiff_t)p.chunk_tiles * nr;
+    p.v_point = point_stride((size_t)p.chunk_tiles * p.v_tile * divide_up(p.c, p.v_width));
     p.m_panel = (ptrdiff_t)p.chunk_tiles * nr;
-    p.m_point = point_stride((size_t)p.panels * p.m_panel);
+    p.m_point = point_stride((size_t)p.k_panels * p.m_panel);
     p.u_point = point_stride(weights);
     p.u_part = POINTS * p.u_point;
     size_t buffers = p.shared ? p.parts : p.threads, copy_x = tiling_copy_floats(&p.tiling, p.c), copy_y = tiling_copy_floats(&p.tiling, p.k);
@@ -89,11 +93,12 @@ static struct chunk chunk_of(const struct pass *p, int part, size_t index)
 static void transform(const struct pass *p, const struct chunk *chunk, size_t slice, int buffer, int thread)
 {
     struct area area = slice_area(&p->tiling, slice);
-    int first = tiles_of(&p->tiling, chunk->begin, slice);
+    ptrdiff_t first = tiles_of(&p->tiling, chunk->begin, slice);
     float *v = p->v + (size_t)buffer * POINTS * p->v_point, *m = p->m + (size_t)buffer * POINTS * p->m_point;
     float *copy = p->copies + thread * p->copy_floats;
-    tiling_input(p->kernels, v + first * p->v_tile, p->v_tile, p->v_point, &p->tiling, &area, p->input, p->c, copy);
-    tiling_gradient(p->kernels, m + (ptrdiff_t)first * p->kernels->nr, p->m_panel, p->m_point, &p->tiling, &area, p->dy, p->k, copy);
+    int nr = p->kernels->nr;
+    tiling_input(p->kernels, v + first * p->v_tile, p->v_tile, p->v_panel, p->v_point, &p->tiling, &area, p->input, p->c, copy);
+    tiling_gradient(p->kernels, m + first * nr, nr, p->m_panel, p->m_point, &p->tiling, &area, p->dy, p->k, copy);
 }
 
 /* dU of one point and panel += the chunk's. */
@@ -106,7 +111,8 @@ static void multiply(const struct pass *p, int part, size_t index, int tiles, in
     if (index == 0)
         for (int i = 0; i < p->c; i++)
             memset(u + (ptrdiff_t)i * p->k, 0, n * sizeof *u);
-    p->kernels->brgemm_tn(u, p->k, v, p->v_row, m, p->c, n, tiles);
+    for (int c = 0; c < p->c; c += p->v_width, u += (ptrdiff_t)p->v_width * p->k, v += p->v_panel)
+        p->kernels->brgemm_tn(u, p->k, v, p->v_row, m, p->c - c < p->v_width ? p->c - c : p->v_width, n, tiles);
 }
 
 /* Part of what a chunk will read. */
@@ -129,7 +135,7 @@ static void run_part(void *ctx, size_t part, int thread)
         int tiles = tiles_of(&p->tiling, chunk.begin, chunk.end);
         for (int point = 0; point < POINTS; point++) {
             prefetch(p, (int)part, index + 1, point, POINTS);
-            for (int panel = 0; panel < p->panels; panel++)
+            for (int panel = 0; panel < p->k_panels; panel++)
                 multiply(p, (int)part, index, tiles, point, panel, thread);
         }
     }
@@ -149,9 +155,9 @@ static void shared_multiply(void *ctx, size_t task, int thread)
 {
     (void)thread;
     const struct pass *p = ctx;
-    int panel = (int)(task % p->panels), point = (int)(task / p->panels % POINTS), part = (int)(task / p->panels / POINTS);
+    int panel = (int)(task % p->k_panels), point = (int)(task / p->k_panels % POINTS), part = (int)(task / p->k_panels / POINTS);
     struct chunk chunk = chunk_of(p, part, p->round);
-    prefetch(p, part, p->round + 1, point * p->panels + panel, POINTS * p->panels);
+    prefetch(p, part, p->round + 1, point * p->k_panels + panel, POINTS * p->k_panels);
     if (chunk.end)
         multiply(p, part, p->round, tiles_of(&p->tiling, chunk.begin, chunk.end), point, panel, part);
 }
@@ -179,7 +185,7 @@ void winograd_backward_weights(const struct engine *engine, float *dw, const str
         size_t rounds = (p.chunks + p.parts - 1) / p.parts; /* of the longest part */
         for (p.round = 0; p.round < rounds; p.round++) {
             par_for(p.threads, (size_t)p.parts * p.chunk_slices, shared_transform, &p);
-            par_for(p.threads, (size_t)p.parts * POINTS * p.panels, shared_multiply, &p);
+            par_for(p.threads, (size_t)p.parts * POINTS * p.k_panels, shared_multiply, &p);
         }
     } else {
         par_for(p.threads, p.parts, run_part, &p);
