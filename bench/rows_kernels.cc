@@ -162,15 +162,19 @@ void norm_apply_rows(Rows &rows)
             });
 }
 
+/* With a residual the ReLU's mask is read from its output, else it is computed from x. */
 void norm_backward_sums_rows(Rows &rows)
 {
     for (const Grid &g : grids)
-        add_kernel(rows, "norm_backward_sums", g.name, g.count() * Work{1, 3, 3 * F, 0},
-                   [g](const struct kernels *k, Memory &m) -> Call {
-            float *dy = m.floats(g.size()), *out = m.floats(g.size()), *x = m.floats(g.size()), *mean = m.floats(g.c);
-            float *invstd = m.unit(g.c), *sum_g = m.zeros<float>(g.c), *sum_gx = m.zeros<float>(g.c);
-            return [=] { k->norm_backward_sums(sum_g, sum_gx, dy, out, x, mean, invstd, g.rows, g.c); };
-        });
+        for (bool residual : {false, true})
+            add_kernel(rows, "norm_backward_sums", g.name + std::string(residual ? ".res" : ""),
+                       g.count() * Work{residual ? 1.0 : 2.0, 3, residual ? 3 * F : 2 * F, 0},
+                       [=](const struct kernels *k, Memory &m) -> Call {
+                float *dy = m.floats(g.size()), *out = residual ? m.floats(g.size()) : nullptr, *x = m.floats(g.size());
+                float *mean = m.floats(g.c), *invstd = m.unit(g.c), *scale = m.unit(g.c), *shift = m.floats(g.c);
+                float *sum_g = m.zeros<float>(g.c), *sum_gx = m.zeros<float>(g.c);
+                return [=] { k->norm_backward_sums(sum_g, sum_gx, dy, out, x, mean, invstd, scale, shift, g.rows, g.c); };
+            });
 }
 
 void norm_backward_apply_rows(Rows &rows)
@@ -178,11 +182,15 @@ void norm_backward_apply_rows(Rows &rows)
     for (const Grid &g : grids)
         for (bool residual : {false, true})
             add_kernel(rows, "norm_backward_apply", g.name + std::string(residual ? ".res" : ""),
-                       g.count() * Work{1, 4, 3 * F, residual ? 2 * F : F}, [=](const struct kernels *k, Memory &m) -> Call {
-                float *dy = m.floats(g.size()), *out = m.floats(g.size()), *x = m.floats(g.size()), *mean = m.floats(g.c);
-                float *invstd = m.unit(g.c), *scale = m.unit(g.c), *a = m.floats(g.c), *b = m.floats(g.c);
+                       g.count() * Work{residual ? 1.0 : 2.0, 4, residual ? 3 * F : 2 * F, residual ? 2 * F : F},
+                       [=](const struct kernels *k, Memory &m) -> Call {
+                float *dy = m.floats(g.size()), *out = residual ? m.floats(g.size()) : nullptr, *x = m.floats(g.size());
+                float *mean = m.floats(g.c), *invstd = m.unit(g.c), *scale = m.unit(g.c), *shift = m.floats(g.c);
+                float *a = m.floats(g.c), *b = m.floats(g.c);
                 float *dx = m.zeros<float>(g.size()), *dres = residual ? m.zeros<float>(g.size()) : nullptr;
-                return [=] { k->norm_backward_apply(dx, dres, false, dy, out, x, mean, invstd, scale, a, b, g.rows, g.c); };
+                return [=] {
+                    k->norm_backward_apply(dx, dres, false, dy, out, x, mean, invstd, scale, shift, a, b, g.rows, g.c);
+                };
             });
 }
 

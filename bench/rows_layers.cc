@@ -1,7 +1,9 @@
 /* Layers of real networks, taken from the node lists that training runs: convolutions, norms, pools, linear layers. */
 #include "bench/networks.h"
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 #include <stdexcept>
 
@@ -9,6 +11,7 @@ extern "C" {
 #include "nn/conv.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
+#include "nn/plan.h"
 #include "nn/pool.h"
 }
 
@@ -108,35 +111,44 @@ void add_convolutions(Rows &rows, const Scale &scale)
         }
 }
 
-/* ---- Norms: per channel and pixel, statistics take two readings of x, and the rest a third ---- */
+/* ---- Norms, as training runs them ---- */
 
 size_t pixels(const struct slices &s) { return static_cast<size_t>(s.n) * s.h * s.w; }
 
-Job norm_forward_job(const struct engine &engine, struct slices slices, int c, bool residual, bool relu)
+/* The convolution before has taken the sums: what is left is to combine them, and to apply the norm if the output is stored. */
+Job norm_forward_job(const struct engine &engine, struct slices slices, int c, bool residual)
 {
     auto m = std::make_shared<Memory>();
     size_t count = pixels(slices) * static_cast<size_t>(c);
     float *x = m->floats(count), *y = m->zeros<float>(count), *res = residual ? m->floats(count) : nullptr;
-    float *mean = m->zeros<float>(c), *invstd = m->zeros<float>(c);
+    float *mean = m->zeros<float>(c), *invstd = m->zeros<float>(c), *scale = m->zeros<float>(c);
     struct norm_params p = {m->unit(c), m->floats(c), m->zeros<float>(c), m->unit(c)};
     void *scratch = m->scratch(norm_scratch(&slices, c));
-    Work work = static_cast<double>(count) * Work{2, residual ? 4.0 : 3.0, residual ? 4 * F : 3 * F, F};
-    return engine_job(m, work, [=] { norm_forward(&engine, y, mean, invstd, x, res, &p, relu, &slices, c, scratch); });
+    norm_sum(&engine, x, &slices, c, scratch);
+    Work work = static_cast<double>(count) * Work{1, residual ? 2.0 : 1.0, residual ? 2 * F : F, F};
+    return engine_job(m, work, [=] {
+        struct conv_input input = {x, mean, scale, p.bias, true}, other = {res, nullptr, nullptr, nullptr, false};
+        norm_statistics(&engine, mean, invstd, scale, &p, &slices, c, scratch);
+        norm_forward(&engine, y, &input, residual ? &other : nullptr, &slices, c);
+    });
 }
 
-/* Sums read dy, out and x, and so does the gradient itself. */
+/* Sums read dy and x, with a residual out as well, and so does the gradient itself, in place. */
 Job norm_backward_job(const struct engine &engine, struct slices slices, int c, bool residual, bool relu)
 {
     auto m = std::make_shared<Memory>();
     size_t count = pixels(slices) * static_cast<size_t>(c);
-    float *x = m->floats(count), *dy = m->floats(count), *dx = m->zeros<float>(count), *out = relu ? m->floats(count) : nullptr;
+    float *x = m->floats(count), *dy = m->floats(count), *out = residual ? m->floats(count) : nullptr;
     float *dres = residual ? m->zeros<float>(count) : nullptr;
-    float *mean = m->floats(c), *invstd = m->unit(c), *gain = m->unit(c), *dgain = m->zeros<float>(c), *dbias = m->zeros<float>(c);
+    float *mean = m->floats(c), *invstd = m->unit(c), *scale = m->zeros<float>(c), *shift = m->floats(c);
+    std::fill(scale, scale + c, 1.0f); /* or else dy would fade away, call by call */
+    float *dgain = m->zeros<float>(c), *dbias = m->zeros<float>(c);
     void *scratch = m->scratch(norm_scratch(&slices, c));
-    double read = relu ? 6 : 4, written = residual ? 2 : 1;
-    Work work = static_cast<double>(count) * Work{2, 7, read * F, written * F};
+    double read = residual ? 6 : 4, written = residual ? 2 : 1;
+    Work work = static_cast<double>(count) * Work{relu && !residual ? 4.0 : 2.0, 7, read * F, written * F};
     return engine_job(m, work, [=] {
-        norm_backward(&engine, dx, dres, false, dgain, dbias, dy, out, x, gain, mean, invstd, &slices, c, scratch);
+        struct conv_input input = {x, mean, scale, shift, relu};
+        norm_backward(&engine, dy, dres, false, dgain, dbias, dy, out, &input, invstd, &slices, c, scratch);
     });
 }
 
@@ -145,6 +157,9 @@ void add_norms(Rows &rows, const Scale &scale)
     std::set<std::string> seen;
     for (const Network &network : networks(scale)) {
         struct resnet net = build(network.config);
+        auto plan = std::make_unique<struct network_plan>();
+        if (plan_network(plan.get(), &net, 1, true))
+            throw std::runtime_error("no memory for a plan");
         for (int i = 0; i < net.count; i++) {
             const struct node &node = net.nodes[i];
             const struct conv_shape &s = node.shape;
@@ -159,8 +174,9 @@ void add_norms(Rows &rows, const Scale &scale)
             struct slices slices = slices_of(batch, s.ho, s.wo);
             double flops = 12.0 * static_cast<double>(pixels(slices)) * s.k;
             int c = s.k;
-            rows.push_back({"norm.fwd", name, flops,
-                       [=](const struct engine &e) { return norm_forward_job(e, slices, c, residual, relu); }});
+            if (plan->slots[i][PLAN_OUT].bytes) /* else the layers behind apply it */
+                rows.push_back({"norm.fwd", name, flops,
+                           [=](const struct engine &e) { return norm_forward_job(e, slices, c, residual); }});
             rows.push_back({"norm.bwd", name, flops,
                        [=](const struct engine &e) { return norm_backward_job(e, slices, c, residual, relu); }});
         }

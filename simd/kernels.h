@@ -59,14 +59,15 @@ struct kernels {
     /* y = fma(x - mean, scale, shift), then + residual if not NULL, then ReLU (0 where <= 0; NaN stays) if relu. y may be x. */
     void (*norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale,
                        const float *shift, bool relu, size_t rows, int c);
-    /* g = dy where (out == NULL or out > 0), else 0; sum_g = chain of g; sum_gx = chain of fma(g, (x - mean) * invstd, .). */
-    void (*norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x,
-                               const float *mean, const float *invstd, size_t rows, int c);
-    /* dx = scale * (g - a - xhat * b), xhat = (x - mean) * invstd, a = sum_g / M, b = sum_gx / M given per channel;
+    /* g = dy where the ReLU behind the norm let pass, else 0: where out > 0; out NULL: where fma(x - mean, scale, shift) > 0, what
+     * norm_apply made of x; shift NULL as well: everywhere. sum_g = chain of g; sum_gx = chain of fma(g, (x - mean) * invstd, .). */
+    void (*norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x, const float *mean,
+                               const float *invstd, const float *scale, const float *shift, size_t rows, int c);
+    /* dx = scale * (g - a - xhat * b), g as above, xhat = (x - mean) * invstd, a = sum_g / M, b = sum_gx / M given per channel;
      * if dres: dres = g, or dres += g when accumulate_res. dx may be dy. */
     void (*norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
-                                const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
-                                size_t rows, int c);
+                                const float *mean, const float *invstd, const float *scale, const float *shift, const float *a,
+                                const float *b, size_t rows, int c);
     /* y = x + bias (bias may be NULL), then the same ReLU if relu; y may be x. */
     void (*bias_act)(float *y, const float *x, const float *bias, bool relu, size_t rows, int c);
     /* dx = dy where out > 0, else 0; dx may be dy. */

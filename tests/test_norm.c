@@ -27,7 +27,7 @@ static float *guarded_copy(const float *src, size_t count)
 /* ---- Kernels ---- */
 
 /* Every kernel of norm.c and elementwise.c on one ISA; what they write lies one after the other. */
-enum { FULL_OUTPUTS = 16, CHANNEL_OUTPUTS = 5 };
+enum { FULL_OUTPUTS = 28, CHANNEL_OUTPUTS = 9 };
 static float *run_kernels(const struct kernels *k, const float *x, const float *dy, const float *channels, int rows, int c)
 {
     size_t count = (size_t)rows * c;
@@ -42,14 +42,15 @@ static float *run_kernels(const struct kernels *k, const float *x, const float *
             k->bias_act(y, x, has ? shift : NULL, relu, rows, c);
             memcpy(to, y, count * sizeof *y), to += count;
         }
-    for (int res_kind = 0; res_kind < 3; res_kind++) { /* none, stored, added */
-        memcpy(res, x, count * sizeof *res);
-        memcpy(y, dy, count * sizeof *y); /* in place */
-        k->norm_backward_apply(y, res_kind ? res : NULL, res_kind == 2, y, res_kind == 1 ? NULL : x, x, mean, scale, shift, a, b,
-                               rows, c);
-        memcpy(to, y, count * sizeof *y), to += count;
-        memcpy(to, res, count * sizeof *y), to += count;
-    }
+    for (int res_kind = 0; res_kind < 3; res_kind++) /* none, stored, added */
+        for (int mask = 0; mask < 3; mask++) {       /* none, the output's, the norm's */
+            memcpy(res, x, count * sizeof *res);
+            memcpy(y, dy, count * sizeof *y); /* in place */
+            k->norm_backward_apply(y, res_kind ? res : NULL, res_kind == 2, y, mask == 1 ? x : NULL, x, mean, scale, shift,
+                                   mask == 2 ? b : NULL, a, b, rows, c);
+            memcpy(to, y, count * sizeof *y), to += count;
+            memcpy(to, res, count * sizeof *y), to += count;
+        }
     k->relu_backward(y, dy, x, count);
     memcpy(to, y, count * sizeof *y), to += count;
     k->add(y, x, count);
@@ -58,9 +59,11 @@ static float *run_kernels(const struct kernels *k, const float *x, const float *
     k->norm_stats(sum, sum2, x, rows, c);
     memcpy(to, sum, c * sizeof *sum), to += c;
     memcpy(to, sum2, c * sizeof *sum), to += c;
-    k->norm_backward_sums(sum, sum2, dy, rows % 2 ? x : NULL, x, mean, scale, rows, c);
-    memcpy(to, sum, c * sizeof *sum), to += c;
-    memcpy(to, sum2, c * sizeof *sum), to += c;
+    for (int mask = 0; mask < 3; mask++) {
+        k->norm_backward_sums(sum, sum2, dy, mask == 1 ? x : NULL, x, mean, scale, a, mask == 2 ? b : NULL, rows, c);
+        memcpy(to, sum, c * sizeof *sum), to += c;
+        memcpy(to, sum2, c * sizeof *sum), to += c;
+    }
     k->column_sums(sum, x, rows, c);
     memcpy(to, sum, c * sizeof *sum);
     guard_free(y), guard_free(res), guard_free(sum), guard_free(sum2);
@@ -130,6 +133,37 @@ Test(norm, relu_makes_zeros_positive_and_lets_nan_pass)
     }
 }
 
+/* Backward may know the ReLU from the output, or from what norm_apply made it of: the same, for NaN and on the edge too. */
+Test(norm, a_recomputed_mask_is_that_of_the_output)
+{
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas);
+    enum { ROWS = 40, C = 37, COUNT = ROWS * C };
+    float x[COUNT], dy[COUNT], out[COUNT], channels[6][C], got[2][COUNT], sums[2][2 * C];
+    for (size_t test = 0; test < 8; test++) {
+        const struct kernels *k = isas[test % isa_count];
+        (test % 2 ? fill_patterns : fill_random)(x, COUNT, test);
+        fill_random(dy, COUNT, test + 100);
+        fill_random(channels[0], 6 * C, test + 200);
+        const float *mean = channels[0], *invstd = channels[1], *scale = channels[2], *shift = channels[3], *a = channels[4], *b = channels[5];
+        x[3] = NAN;
+        x[4] = mean[4];
+        channels[3][4] = -0.0f;
+        k->norm_apply(out, x, NULL, mean, scale, shift, true, ROWS, C);
+        for (int way = 0; way < 2; way++) {
+            const float *mask = way ? out : NULL, *or_shift = way ? NULL : shift;
+            k->norm_backward_apply(got[way], NULL, false, dy, mask, x, mean, invstd, scale, or_shift, a, b, ROWS, C);
+            k->norm_backward_sums(sums[way], sums[way] + C, dy, mask, x, mean, invstd, scale, or_shift, ROWS, C);
+        }
+        expect_same_bits(got[1], got[0], COUNT, "gradient, %s", k->name);
+        expect_same_bits(sums[1], sums[0], 2 * C, "sums, %s", k->name);
+        int masked = 0;
+        for (int i = 0; i < COUNT; i++)
+            masked += !(out[i] > 0);
+        cr_assert(masked > COUNT / 10 && masked < COUNT, "%d of %d masked", masked, COUNT);
+    }
+}
+
 /* ---- The layer ---- */
 
 struct layer {
@@ -175,13 +209,18 @@ static struct outcome run_layer(const struct layer *l, const struct kernels *ker
                         guarded_copy(l->dy, count), guarded_copy(l->residual, count), guarded(l->c), guarded(l->c)};
     struct slices slices = slices_of((int)l->rows, 1, 1);
     void *scratch = guard_alloc(norm_scratch(&slices, l->c), 0);
+    float *scale = guarded(l->c);
     struct norm_params params = {l->gain, l->bias, o.running, o.running + l->c};
-    const float *residual = l->has_residual ? l->residual : NULL;
-    norm_inference(&engine, o.inference, l->x, residual, &params, l->relu, &slices, l->c, scratch);
-    norm_forward(&engine, o.y, o.mean, o.invstd, l->x, residual, &params, l->relu, &slices, l->c, scratch);
-    norm_backward(&engine, o.dx, l->has_residual ? o.dres : NULL, l->relu, o.dgain, o.dbias, o.dx, l->relu ? o.y : NULL, l->x,
-                  l->gain, o.mean, o.invstd, &slices, l->c, scratch);
-    guard_free(scratch);
+    struct conv_input input = {l->x, params.running_mean, scale, l->bias, l->relu}, residual = {.x = l->residual};
+    norm_running_scale(scale, &params, l->c);
+    norm_forward(&engine, o.inference, &input, l->has_residual ? &residual : NULL, &slices, l->c);
+    input.mean = o.mean;
+    norm_sum(&engine, l->x, &slices, l->c, scratch);
+    norm_statistics(&engine, o.mean, o.invstd, scale, &params, &slices, l->c, scratch);
+    norm_forward(&engine, o.y, &input, l->has_residual ? &residual : NULL, &slices, l->c);
+    norm_backward(&engine, o.dx, l->has_residual ? o.dres : NULL, l->relu, o.dgain, o.dbias, o.dx, l->has_residual ? o.y : NULL,
+                  &input, o.invstd, &slices, l->c, scratch);
+    guard_free(scratch), guard_free(scale);
     return o;
 }
 
@@ -317,6 +356,33 @@ Test(norm, variance_survives_a_large_mean)
         expect_close(o.invstd[j], 1 / sqrt(var[j] + EPSILON), 2e-6, "invstd", 0, j);
     free_outcome(&o);
     free_layer(&l);
+}
+
+/* A sum whose residual is read through a norm of its own, in place of x and wider than the buffer it waits in. */
+Test(norm, a_residual_is_read_through_its_norm)
+{
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas);
+    static const struct {
+        int rows, c;
+    } shapes[] = {{3, 5}, {300, 64}, {130, 600}, {9, 2048}, {5, 5000}};
+    for (int test = 0; test < 10; test++) {
+        int rows = shapes[test / 2].rows, c = shapes[test / 2].c;
+        size_t count = (size_t)rows * c;
+        struct engine engine = {isas[test % isa_count], 1 + test % 3};
+        float *x = guarded(count), *residual = guarded(count), *want = guarded(count), *channels = guarded(6 * (size_t)c);
+        fill_random(x, count, test);
+        fill_random(residual, count, test + 100);
+        fill_random(channels, 6 * (size_t)c, test + 200);
+        const float *own = channels + 3 * (size_t)c;
+        struct conv_input input = {x, channels, channels + c, channels + 2 * c, true}, r = {residual, own, own + c, own + 2 * c, test % 2};
+        isas[0]->norm_apply(want, residual, NULL, r.mean, r.scale, r.shift, r.relu, rows, c);
+        isas[0]->norm_apply(want, x, want, input.mean, input.scale, input.shift, true, rows, c);
+        struct slices slices = slices_of(rows, 1, 1);
+        norm_forward(&engine, x, &input, &r, &slices, c);
+        expect_same_bits(want, x, count, "%d rows, %d channels, %s", rows, c, engine.kernels->name);
+        guard_free(x), guard_free(residual), guard_free(want), guard_free(channels);
+    }
 }
 
 /* ---- PyTorch ---- */

@@ -13,7 +13,7 @@ static inline int next_lanes(int left) { return left < VL ? left : VL; }
 
 static inline size_t block_rows(size_t rows, size_t first) { return rows - first < ROW_BLOCK ? rows - first : ROW_BLOCK; }
 
-static inline void add_block(float *sum, const float *x, size_t rows, int c, const int vectors, int lanes)
+ALWAYS_INLINE void add_block(float *sum, const float *x, size_t rows, int c, const int vectors, int lanes)
 {
     vf acc[4];
 #pragma GCC unroll 4
@@ -46,7 +46,7 @@ void ISA_FN(column_sums)(float *sum, const float *x, size_t rows, int c)
     }
 }
 
-static inline void m2_block(float *m2, const float *mean, const float *x, size_t rows, int c, const int vectors, int lanes)
+ALWAYS_INLINE void m2_block(float *m2, const float *mean, const float *x, size_t rows, int c, const int vectors, int lanes)
 {
     vf acc[4], center[4];
 #pragma GCC unroll 4
@@ -89,7 +89,7 @@ void ISA_FN(norm_stats)(float *mean, float *m2, const float *x, size_t rows, int
     }
 }
 
-static inline void apply_vector(float *y, const float *x, const float *residual, const float *mean, const float *scale,
+ALWAYS_INLINE void apply_vector(float *y, const float *x, const float *residual, const float *mean, const float *scale,
                                 const float *shift, const bool has_residual, const bool relu, int lanes)
 {
     vf centered = vf_sub(vf_load_lanes(x, lanes), vf_load_lanes(mean, lanes));
@@ -101,7 +101,7 @@ static inline void apply_vector(float *y, const float *x, const float *residual,
     vf_store_lanes(y, v, lanes);
 }
 
-static inline void apply_rows(float *y, const float *x, const float *residual, const float *mean, const float *scale,
+ALWAYS_INLINE void apply_rows(float *y, const float *x, const float *residual, const float *mean, const float *scale,
                               const float *shift, const bool has_residual, const bool relu, size_t rows, int c)
 {
     for (size_t r = 0; r < rows; r++) {
@@ -129,124 +129,154 @@ void ISA_FN(norm_apply)(float *y, const float *x, const float *residual, const f
         apply_rows(y, x, NULL, mean, scale, shift, false, false, rows, c);
 }
 
-/* dy where out > 0, else +0. */
-static inline vf masked(const float *dy, const float *out, const bool relu, int lanes)
+/* What says where the ReLU let pass. */
+enum mask { MASK_NONE, MASK_OUT, MASK_NORM };
+
+static inline enum mask mask_of(const float *out, const float *shift) { return out ? MASK_OUT : shift ? MASK_NORM : MASK_NONE; }
+
+/* dy where the mask lets pass, else +0. The norm's mask is in the arithmetic of norm_apply, so that it equals that of its output. */
+static inline vf masked(vf dy, const float *out, vf centered, vf scale, vf shift, const enum mask mask, int lanes)
 {
-    vf g = vf_load_lanes(dy, lanes);
-    return relu ? vf_select(vf_gt(vf_load_lanes(out, lanes), vf_zero()), g, vf_zero()) : g;
+    if (mask == MASK_NONE)
+        return dy;
+    vf y = mask == MASK_OUT ? vf_load_lanes(out, lanes) : vf_fma(centered, scale, shift);
+    return vf_select(vf_gt(y, vf_zero()), dy, vf_zero());
 }
 
-static inline void backward_sums_block(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x,
-                                       const float *mean, const float *invstd, const bool relu, size_t rows, int c,
+struct backward_channels {
+    const float *mean, *invstd, *scale, *shift, *a, *b; /* (c) each */
+};
+
+ALWAYS_INLINE void backward_sums_block(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x,
+                                       const struct backward_channels *ch, int j, const enum mask mask, size_t rows, int c,
                                        const int vectors, int lanes)
 {
-    vf g_acc[4], gx_acc[4], center[4], inv[4];
+    vf g_acc[4], gx_acc[4], center[4], inv[4], scale[4], shift[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-        g_acc[v] = vf_load_lanes(sum_g + v * VL, lanes);
-        gx_acc[v] = vf_load_lanes(sum_gx + v * VL, lanes);
-        center[v] = vf_load_lanes(mean + v * VL, lanes);
-        inv[v] = vf_load_lanes(invstd + v * VL, lanes);
+        int at = j + v * VL;
+        g_acc[v] = vf_load_lanes(sum_g + at, lanes);
+        gx_acc[v] = vf_load_lanes(sum_gx + at, lanes);
+        center[v] = vf_load_lanes(ch->mean + at, lanes);
+        inv[v] = vf_load_lanes(ch->invstd + at, lanes);
+        scale[v] = mask == MASK_NORM ? vf_load_lanes(ch->scale + at, lanes) : vf_zero();
+        shift[v] = mask == MASK_NORM ? vf_load_lanes(ch->shift + at, lanes) : vf_zero();
     }
     for (size_t r = 0; r < rows; r++) {
-        size_t row = r * (size_t)c;
+        size_t row = r * (size_t)c + (size_t)j;
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            vf g = masked(dy + row + v * VL, relu ? out + row + v * VL : dy, relu, lanes);
-            vf xhat = vf_mul(vf_sub(vf_load_lanes(x + row + v * VL, lanes), center[v]), inv[v]);
+            size_t at = row + (size_t)(v * VL);
+            vf centered = vf_sub(vf_load_lanes(x + at, lanes), center[v]);
+            vf g = masked(vf_load_lanes(dy + at, lanes), mask == MASK_OUT ? out + at : dy, centered, scale[v], shift[v], mask, lanes);
             g_acc[v] = vf_add(g_acc[v], g);
-            gx_acc[v] = vf_fma(g, xhat, gx_acc[v]);
+            gx_acc[v] = vf_fma(g, vf_mul(centered, inv[v]), gx_acc[v]);
         }
     }
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-        vf_store_lanes(sum_g + v * VL, g_acc[v], lanes);
-        vf_store_lanes(sum_gx + v * VL, gx_acc[v], lanes);
+        vf_store_lanes(sum_g + j + v * VL, g_acc[v], lanes);
+        vf_store_lanes(sum_gx + j + v * VL, gx_acc[v], lanes);
     }
 }
 
 static inline void backward_sums(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x,
-                                 const float *mean, const float *invstd, const bool relu, size_t rows, int c)
+                                 const struct backward_channels *ch, const enum mask mask, size_t rows, int c)
 {
     memset(sum_g, 0, (size_t)c * sizeof *sum_g);
     memset(sum_gx, 0, (size_t)c * sizeof *sum_gx);
     for (size_t first = 0; first < rows; first += ROW_BLOCK) {
         size_t n = block_rows(rows, first), at = first * (size_t)c;
-        for (int j = 0, vectors; j < c; j += vectors * VL, at += (size_t)(vectors * VL)) {
+        const float *o = mask == MASK_OUT ? out + at : NULL;
+        for (int j = 0, vectors; j < c; j += vectors * VL) {
             vectors = next_vectors(c - j);
-            const float *o = relu ? out + at : NULL;
             if (vectors == 4)
-                backward_sums_block(sum_g + j, sum_gx + j, dy + at, o, x + at, mean + j, invstd + j, relu, n, c, 4, VL);
+                backward_sums_block(sum_g, sum_gx, dy + at, o, x + at, ch, j, mask, n, c, 4, VL);
             else if (vectors == 2)
-                backward_sums_block(sum_g + j, sum_gx + j, dy + at, o, x + at, mean + j, invstd + j, relu, n, c, 2, VL);
+                backward_sums_block(sum_g, sum_gx, dy + at, o, x + at, ch, j, mask, n, c, 2, VL);
             else
-                backward_sums_block(sum_g + j, sum_gx + j, dy + at, o, x + at, mean + j, invstd + j, relu, n, c, 1,
-                                    next_lanes(c - j));
+                backward_sums_block(sum_g, sum_gx, dy + at, o, x + at, ch, j, mask, n, c, 1, next_lanes(c - j));
         }
     }
 }
 
 void ISA_FN(norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x, const float *mean,
-                                const float *invstd, size_t rows, int c)
+                                const float *invstd, const float *scale, const float *shift, size_t rows, int c)
 {
-    if (out)
-        backward_sums(sum_g, sum_gx, dy, out, x, mean, invstd, true, rows, c);
-    else
-        backward_sums(sum_g, sum_gx, dy, NULL, x, mean, invstd, false, rows, c);
+    struct backward_channels ch = {.mean = mean, .invstd = invstd, .scale = scale, .shift = shift};
+    switch (mask_of(out, shift)) {
+    case MASK_NONE:
+        backward_sums(sum_g, sum_gx, dy, NULL, x, &ch, MASK_NONE, rows, c);
+        break;
+    case MASK_OUT:
+        backward_sums(sum_g, sum_gx, dy, out, x, &ch, MASK_OUT, rows, c);
+        break;
+    case MASK_NORM:
+        backward_sums(sum_g, sum_gx, dy, NULL, x, &ch, MASK_NORM, rows, c);
+        break;
+    }
 }
 
 enum residual_gradient { RES_NONE, RES_STORE, RES_ADD };
 
-struct backward_channels {
-    const float *mean, *invstd, *scale, *a, *b; /* (c) each */
-};
-
-static inline void backward_vector(float *dx, float *dres, const float *dy, const float *out, const float *x,
-                                   const struct backward_channels *ch, int j, const bool relu, const enum residual_gradient res,
-                                   int lanes)
+ALWAYS_INLINE void backward_vector(float *dx, float *dres, const float *dy, const float *out, const float *x,
+                                   const struct backward_channels *ch, int j, const enum mask mask,
+                                   const enum residual_gradient res, int lanes)
 {
-    vf g = masked(dy, out, relu, lanes);
-    vf xhat = vf_mul(vf_sub(vf_load_lanes(x, lanes), vf_load_lanes(ch->mean + j, lanes)), vf_load_lanes(ch->invstd + j, lanes));
-    vf centered = vf_fnma(xhat, vf_load_lanes(ch->b + j, lanes), vf_sub(g, vf_load_lanes(ch->a + j, lanes)));
+    vf centered = vf_sub(vf_load_lanes(x, lanes), vf_load_lanes(ch->mean + j, lanes)), scale = vf_load_lanes(ch->scale + j, lanes);
+    vf shift = mask == MASK_NORM ? vf_load_lanes(ch->shift + j, lanes) : vf_zero();
+    vf g = masked(vf_load_lanes(dy, lanes), out, centered, scale, shift, mask, lanes);
+    vf xhat = vf_mul(centered, vf_load_lanes(ch->invstd + j, lanes));
+    vf rest = vf_fnma(xhat, vf_load_lanes(ch->b + j, lanes), vf_sub(g, vf_load_lanes(ch->a + j, lanes)));
     if (res == RES_STORE)
         vf_store_lanes(dres, g, lanes);
     else if (res == RES_ADD)
         vf_store_lanes(dres, vf_add(vf_load_lanes(dres, lanes), g), lanes);
-    vf_store_lanes(dx, vf_mul(vf_load_lanes(ch->scale + j, lanes), centered), lanes);
+    vf_store_lanes(dx, vf_mul(scale, rest), lanes);
 }
 
-static inline void backward_rows(float *dx, float *dres, const float *dy, const float *out, const float *x,
-                                 const struct backward_channels *ch, const bool relu, const enum residual_gradient res,
+ALWAYS_INLINE void backward_rows(float *dx, float *dres, const float *dy, const float *out, const float *x,
+                                 const struct backward_channels *ch, const enum mask mask, const enum residual_gradient res,
                                  size_t rows, int c)
 {
     for (size_t r = 0; r < rows; r++) {
         size_t at = r * (size_t)c;
-        int j = 0;
-        for (; j + VL <= c; j += VL)
-            backward_vector(dx + at + j, res ? dres + at + j : NULL, dy + at + j, relu ? out + at + j : NULL, x + at + j, ch, j,
-                            relu, res, VL);
-        if (j < c)
-            backward_vector(dx + at + j, res ? dres + at + j : NULL, dy + at + j, relu ? out + at + j : NULL, x + at + j, ch, j,
-                            relu, res, c - j);
+        for (int j = 0; j < c; j += VL) {
+            float *to = res ? dres + at + j : NULL;
+            const float *o = mask == MASK_OUT ? out + at + j : NULL;
+            if (j + VL <= c)
+                backward_vector(dx + at + j, to, dy + at + j, o, x + at + j, ch, j, mask, res, VL);
+            else
+                backward_vector(dx + at + j, to, dy + at + j, o, x + at + j, ch, j, mask, res, c - j);
+        }
     }
 }
 
-void ISA_FN(norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
-                                 const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
-                                 size_t rows, int c)
+static inline void backward_masked(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
+                                   const struct backward_channels *ch, const enum mask mask, size_t rows, int c)
 {
-    struct backward_channels ch = {mean, invstd, scale, a, b};
-    enum residual_gradient res = !dres ? RES_NONE : accumulate_res ? RES_ADD : RES_STORE;
-    if (out && res == RES_NONE)
-        backward_rows(dx, NULL, dy, out, x, &ch, true, RES_NONE, rows, c);
-    else if (out && res == RES_STORE)
-        backward_rows(dx, dres, dy, out, x, &ch, true, RES_STORE, rows, c);
-    else if (out)
-        backward_rows(dx, dres, dy, out, x, &ch, true, RES_ADD, rows, c);
-    else if (res == RES_NONE)
-        backward_rows(dx, NULL, dy, NULL, x, &ch, false, RES_NONE, rows, c);
-    else if (res == RES_STORE)
-        backward_rows(dx, dres, dy, NULL, x, &ch, false, RES_STORE, rows, c);
+    if (!dres)
+        backward_rows(dx, NULL, dy, out, x, ch, mask, RES_NONE, rows, c);
+    else if (accumulate_res)
+        backward_rows(dx, dres, dy, out, x, ch, mask, RES_ADD, rows, c);
     else
-        backward_rows(dx, dres, dy, NULL, x, &ch, false, RES_ADD, rows, c);
+        backward_rows(dx, dres, dy, out, x, ch, mask, RES_STORE, rows, c);
+}
+
+void ISA_FN(norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
+                                 const float *mean, const float *invstd, const float *scale, const float *shift, const float *a,
+                                 const float *b, size_t rows, int c)
+{
+    struct backward_channels ch = {mean, invstd, scale, shift, a, b};
+    switch (mask_of(out, shift)) {
+    case MASK_NONE:
+        backward_masked(dx, dres, accumulate_res, dy, NULL, x, &ch, MASK_NONE, rows, c);
+        break;
+    case MASK_OUT:
+        backward_masked(dx, dres, accumulate_res, dy, out, x, &ch, MASK_OUT, rows, c);
+        break;
+    case MASK_NORM:
+        backward_masked(dx, dres, accumulate_res, dy, NULL, x, &ch, MASK_NORM, rows, c);
+        break;
+    }
 }

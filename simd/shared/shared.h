@@ -44,10 +44,10 @@ void ISA_FN(norm_stats)(float *mean, float *m2, const float *x, size_t rows, int
 void ISA_FN(norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale, const float *shift,
                         bool relu, size_t rows, int c);
 void ISA_FN(norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, const float *out, const float *x, const float *mean,
-                                const float *invstd, size_t rows, int c);
+                                const float *invstd, const float *scale, const float *shift, size_t rows, int c);
 void ISA_FN(norm_backward_apply)(float *dx, float *dres, bool accumulate_res, const float *dy, const float *out, const float *x,
-                                 const float *mean, const float *invstd, const float *scale, const float *a, const float *b,
-                                 size_t rows, int c);
+                                 const float *mean, const float *invstd, const float *scale, const float *shift, const float *a,
+                                 const float *b, size_t rows, int c);
 
 /* ---- Element-wise: elementwise.c ---- */
 

@@ -197,14 +197,17 @@ static void norm_apply(struct selftest *t)
         }
 }
 
+/* Masks: none, the output's, the norm's own. */
+enum { MASKS = 3 };
+
 static void norm_backward_sums(struct selftest *t)
 {
     for (int i = 0; i < WIDTHS; i++)
-        for (int relu = 0; relu < 2; relu++) {
+        for (int mask = 0; mask < MASKS; mask++) {
             int c = channels[i];
             float *dy = random_floats(ROWS * c), *out = random_floats(ROWS * c), *x = random_floats(ROWS * c), *mean = random_floats(c);
-            float *invstd = unit_floats(c), *sum_g = take(c), *sum_gx = take(c);
-            t->k->norm_backward_sums(sum_g, sum_gx, dy, relu ? out : NULL, x, mean, invstd, ROWS, c);
+            float *invstd = unit_floats(c), *scale = random_floats(c), *shift = random_floats(c), *sum_g = take(c), *sum_gx = take(c);
+            t->k->norm_backward_sums(sum_g, sum_gx, dy, mask == 1 ? out : NULL, x, mean, invstd, scale, mask == 2 ? shift : NULL, ROWS, c);
             absorb(sum_g, c);
             absorb(sum_gx, c);
         }
@@ -213,12 +216,13 @@ static void norm_backward_sums(struct selftest *t)
 static void norm_backward_apply(struct selftest *t)
 {
     for (int i = 0; i < WIDTHS; i++)
-        for (int variant = 0; variant < 6; variant++) { /* relu x (no residual, overwritten, accumulated) */
-            int c = channels[i], n = ROWS * c, residual = variant / 2;
+        for (int variant = 0; variant < 3 * MASKS; variant++) { /* mask x (no residual, overwritten, accumulated) */
+            int c = channels[i], n = ROWS * c, residual = variant / MASKS, mask = variant % MASKS;
             float *dy = random_floats(n), *out = random_floats(n), *x = random_floats(n), *mean = random_floats(c), *invstd = unit_floats(c);
-            float *scale = random_floats(c), *a = random_floats(c), *b = random_floats(c), *dres = random_floats(n), *dx = take(n);
-            t->k->norm_backward_apply(dx, residual ? dres : NULL, residual == 2, dy, variant & 1 ? out : NULL, x, mean, invstd, scale, a, b,
-                                      ROWS, c);
+            float *scale = random_floats(c), *shift = random_floats(c), *a = random_floats(c), *b = random_floats(c);
+            float *dres = random_floats(n), *dx = take(n);
+            t->k->norm_backward_apply(dx, residual ? dres : NULL, residual == 2, dy, mask == 1 ? out : NULL, x, mean, invstd, scale,
+                                      mask == 2 ? shift : NULL, a, b, ROWS, c);
             absorb(dx, n);
             absorb(dres, n);
         }

@@ -19,6 +19,7 @@ struct node_memory {
     float *out, *pre, *grad; /* (rows, ho, wo, k) */
     uint8_t *which;          /* (rows, ho, wo, k) */
     float *mean, *invstd;    /* (k), of the batch */
+    float *scale;            /* (k), of the norm in the last forward pass */
     /* Whether backward adds to the gradient of the input or residual: not if it is the first to write there. */
     bool add_to_input, add_to_residual;
 };
@@ -31,8 +32,8 @@ struct network {
     bool training;
     struct arena arena;
     float *params, *grads, *buffers;
-    char *activations; /* what plan lays out */
-    void *scratch;     /* the largest that any node needs */
+    char *activations;           /* what plan lays out */
+    void *scratch, *norm_scratch; /* the largest that any layer, and any norm, needs */
     struct node_memory memory[RESNET_MAX_NODES];
 };
 
@@ -60,24 +61,36 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static size_t node_scratch(const struct network *n, const struct node *node)
+static struct slices slices_of_node(const struct node *node, int rows)
+{
+    return slices_of(rows, node->shape.ho, node->shape.wo);
+}
+
+static size_t layer_scratch(const struct network *n, const struct node *node)
 {
     struct conv_shape shape = node->shape;
     shape.n = n->max_rows;
-    struct slices slices = slices_of(shape.n, shape.ho, shape.wo);
-    size_t bytes = node->norm ? norm_scratch(&slices, shape.k) : 0;
     if (node->kind == NODE_CONV)
-        bytes = larger(bytes, conv_scratch(&n->engine, &shape));
+        return conv_scratch(&n->engine, &shape);
     if (node->kind == NODE_LINEAR)
-        bytes = larger(bytes, linear_scratch(&n->engine, shape.n, shape.c, shape.k));
-    return bytes;
+        return linear_scratch(&n->engine, shape.n, shape.c, shape.k);
+    return 0;
 }
 
-static size_t scratch_bytes(const struct network *n)
+struct scratch_bytes {
+    size_t layer, norm;
+};
+
+static struct scratch_bytes scratch_bytes(const struct network *n)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < n->net.count; i++)
-        bytes = larger(bytes, node_scratch(n, &n->net.nodes[i]));
+    struct scratch_bytes bytes = {0};
+    for (int i = 0; i < n->net.count; i++) {
+        const struct node *node = &n->net.nodes[i];
+        struct slices slices = slices_of_node(node, n->max_rows);
+        bytes.layer = larger(bytes.layer, layer_scratch(n, node));
+        if (node->norm && n->training)
+            bytes.norm = larger(bytes.norm, norm_scratch(&slices, node->shape.k));
+    }
     return bytes;
 }
 
@@ -88,14 +101,15 @@ static void *at(const struct network *n, int node, enum plan_slot slot)
 }
 
 /* Run twice: to measure, and to hand out. */
-static void lay_out(struct network *n, size_t scratch)
+static void lay_out(struct network *n, struct scratch_bytes scratch)
 {
     struct arena *arena = &n->arena;
     n->params = arena_alloc(arena, n->net.param_floats, sizeof(float));
     n->buffers = arena_alloc(arena, n->net.buffer_floats, sizeof(float));
     if (n->training)
         n->grads = arena_alloc(arena, n->net.param_floats, sizeof(float));
-    n->scratch = arena_alloc(arena, scratch, 1);
+    n->scratch = arena_alloc(arena, scratch.layer, 1);
+    n->norm_scratch = arena_alloc(arena, scratch.norm, 1);
     n->activations = arena_alloc(arena, n->plan.bytes, 1);
     for (int i = 0; i < n->net.count; i++) {
         const struct node *node = &n->net.nodes[i];
@@ -104,6 +118,8 @@ static void lay_out(struct network *n, size_t scratch)
         m->pre = at(n, i, PLAN_PRE);
         m->which = at(n, i, PLAN_WHICH);
         m->grad = at(n, i, PLAN_GRAD);
+        if (node->norm)
+            m->scale = arena_alloc(arena, (size_t)node->shape.k, sizeof(float));
         if (node->norm && n->training) {
             m->mean = arena_alloc(arena, (size_t)node->shape.k, sizeof(float));
             m->invstd = arena_alloc(arena, (size_t)node->shape.k, sizeof(float));
@@ -119,7 +135,7 @@ static enum simclr_status plan_memory(struct network *n, const struct network_co
         return fail(err, SIMCLR_ERR_MEMORY,
                     "a pass of %d images of %d x %d is beyond what memory can address; lower the batch or image size", n->max_rows,
                     config->image_size, config->image_size);
-    size_t scratch = scratch_bytes(n);
+    struct scratch_bytes scratch = scratch_bytes(n);
     lay_out(n, scratch);
     size_t bytes = n->arena.used;
     if (arena_commit(&n->arena))
@@ -184,40 +200,80 @@ static struct norm_params norm_params(const struct network *n, const struct node
                                 n->buffers + n->net.buffers[node->running + 1].offset};
 }
 
+/* pre as the norm of node i makes it, with the ReLU behind it. */
+static struct conv_input through_norm(const struct network *n, int i, const float *pre, bool training)
+{
+    const struct node *node = &n->net.nodes[i];
+    const struct node_memory *m = &n->memory[i];
+    struct norm_params params = norm_params(n, node);
+    return (struct conv_input){pre, training ? m->mean : params.running_mean, m->scale, params.bias, node->relu};
+}
+
+/* What the readers of node i read: its output, which is not stored where they can apply the norm themselves. */
+static struct conv_input output_of(const struct network *n, int i, bool training)
+{
+    const struct node_memory *m = &n->memory[i];
+    return m->out ? (struct conv_input){.x = m->out} : through_norm(n, i, m->pre, training);
+}
+
+/* The norm of node i, of whose output the sums are in norm_scratch if training. */
 static void forward_norm(struct network *n, int i, const float *pre, int rows, bool training)
 {
     const struct node *node = &n->net.nodes[i];
     struct node_memory *m = &n->memory[i];
-    const float *residual = node->residual >= 0 ? n->memory[node->residual].out : NULL;
     struct norm_params params = norm_params(n, node);
-    struct slices slices = slices_of(rows, node->shape.ho, node->shape.wo);
+    struct slices slices = slices_of_node(node, rows);
     if (training)
-        norm_forward(&n->engine, m->out, m->mean, m->invstd, pre, residual, &params, node->relu, &slices, node->shape.k, n->scratch);
+        norm_statistics(&n->engine, m->mean, m->invstd, m->scale, &params, &slices, node->shape.k, n->norm_scratch);
     else
-        norm_inference(&n->engine, m->out, pre, residual, &params, node->relu, &slices, node->shape.k, n->scratch);
+        norm_running_scale(m->scale, &params, node->shape.k);
+    if (!m->out)
+        return;
+    struct conv_input input = through_norm(n, i, pre, training), residual;
+    if (node->residual >= 0)
+        residual = output_of(n, node->residual, training);
+    norm_forward(&n->engine, m->out, &input, node->residual >= 0 ? &residual : NULL, &slices, node->shape.k);
+}
+
+static void forward_conv(struct network *n, int i, const struct conv_input *x, float *pre, int rows, bool training)
+{
+    const struct node *node = &n->net.nodes[i];
+    struct conv_shape s = node->shape;
+    s.n = rows;
+    struct slices slices = slices_of_node(node, rows);
+    struct conv_sums sums = norm_sums(&slices, s.k, n->norm_scratch);
+    conv_forward(&n->engine, pre, node->norm && training ? &sums : NULL, x, param(n, node->weight), &s, n->scratch);
+}
+
+static void forward_linear(struct network *n, int i, const float *x, float *pre, int rows, bool training)
+{
+    const struct node *node = &n->net.nodes[i];
+    int c = node->shape.c, k = node->shape.k;
+    struct slices slices = slices_of_node(node, rows);
+    linear_forward(&n->engine, pre, x, param(n, node->weight), param(n, node->bias), node->relu && !node->norm, rows, c, k, n->scratch);
+    if (node->norm && training)
+        norm_sum(&n->engine, pre, &slices, k, n->norm_scratch);
 }
 
 static void forward_node(struct network *n, int i, const float *images, int rows, bool training)
 {
     const struct node *node = &n->net.nodes[i];
+    const struct conv_shape *s = &node->shape;
     struct node_memory *m = &n->memory[i];
-    const float *x = node->input >= 0 ? n->memory[node->input].out : images;
+    struct conv_input x = node->input >= 0 ? output_of(n, node->input, training) : (struct conv_input){.x = images};
     float *pre = m->pre ? m->pre : m->out;
-    struct conv_shape s = node->shape;
-    s.n = rows;
     switch (node->kind) {
     case NODE_CONV:
-        conv_forward(&n->engine, pre, NULL, &(struct conv_input){.x = x}, param(n, node->weight), &s, n->scratch);
+        forward_conv(n, i, &x, pre, rows, training);
         break;
     case NODE_MAXPOOL:
-        maxpool_forward(&n->engine, m->out, m->which, x, rows, s.h, s.w, s.c);
+        maxpool_forward(&n->engine, m->out, m->which, x.x, rows, s->h, s->w, s->c);
         break;
     case NODE_AVGPOOL:
-        avgpool_forward(&n->engine, m->out, x, rows, s.h * s.w, s.c);
+        avgpool_forward(&n->engine, m->out, x.x, rows, s->h * s->w, s->c);
         break;
     case NODE_LINEAR:
-        linear_forward(&n->engine, pre, x, param(n, node->weight), param(n, node->bias), node->relu && !node->norm, rows, s.c, s.k,
-                       n->scratch);
+        forward_linear(n, i, x.x, pre, rows, training);
         break;
     }
     if (node->norm)
@@ -242,17 +298,17 @@ static void backward_norm(struct network *n, int i, int rows)
     const struct node *node = &n->net.nodes[i];
     struct node_memory *m = &n->memory[i];
     float *residual = node->residual >= 0 ? n->memory[node->residual].grad : NULL;
-    struct slices slices = slices_of(rows, node->shape.ho, node->shape.wo);
+    struct slices slices = slices_of_node(node, rows);
+    struct conv_input input = through_norm(n, i, m->pre, true);
     norm_backward(&n->engine, m->grad, residual, m->add_to_residual, grad(n, node->gain), grad(n, node->gain + 1), m->grad,
-                  node->relu ? m->out : NULL, m->pre, param(n, node->gain), m->mean, m->invstd,
-                  &slices, node->shape.k, n->scratch);
+                  residual ? m->out : NULL, &input, m->invstd, &slices, node->shape.k, n->norm_scratch);
 }
 
 static void backward_node(struct network *n, int i, const float *images, int rows)
 {
     const struct node *node = &n->net.nodes[i];
     struct node_memory *m = &n->memory[i];
-    const float *x = node->input >= 0 ? n->memory[node->input].out : images;
+    struct conv_input x = node->input >= 0 ? output_of(n, node->input, true) : (struct conv_input){.x = images};
     float *dx = node->input >= 0 ? n->memory[node->input].grad : NULL;
     struct conv_shape s = node->shape;
     s.n = rows;
@@ -260,7 +316,7 @@ static void backward_node(struct network *n, int i, const float *images, int row
         backward_norm(n, i, rows);
     switch (node->kind) {
     case NODE_CONV:
-        conv_backward_weights(&n->engine, grad(n, node->weight), &(struct conv_input){.x = x}, m->grad, &s, n->scratch);
+        conv_backward_weights(&n->engine, grad(n, node->weight), &x, m->grad, &s, n->scratch);
         if (dx)
             conv_backward_data(&n->engine, dx, m->add_to_input, m->grad, param(n, node->weight), &s, n->scratch);
         break;
@@ -272,7 +328,7 @@ static void backward_node(struct network *n, int i, const float *images, int row
         break;
     case NODE_LINEAR:
         linear_backward(&n->engine, dx, grad(n, node->weight), grad(n, node->bias), m->grad,
-                        node->relu && !node->norm ? m->out : NULL, x, param(n, node->weight), rows, s.c, s.k, n->scratch);
+                        node->relu && !node->norm ? m->out : NULL, x.x, param(n, node->weight), rows, s.c, s.k, n->scratch);
         break;
     }
 }

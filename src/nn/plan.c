@@ -99,36 +99,57 @@ static void use_from(struct plan_buffer *buffer, int time)
         buffer->first = time;
 }
 
+/* Where a node's output needs a buffer of its own, and not only what it was before the norm. */
+static void find_stored(bool *stored, const struct resnet *net)
+{
+    for (int i = 0; i < net->count; i++) {
+        const struct node *node = &net->nodes[i];
+        stored[i] = !node->norm || node->residual >= 0 || i == net->feature || i == net->count - 1;
+        if (node->input >= 0 && node->kind != NODE_CONV)
+            stored[node->input] = true;
+    }
+}
+
+/* Node i's own buffers, for as long as it needs them itself. */
+static void plan_node(struct plan_buffer *slots, const struct resnet *net, int i, bool stored, size_t bytes, bool training)
+{
+    const struct node *node = &net->nodes[i];
+    int count = net->count, backward = 2 * count - 1 - i, end = training ? 2 * count - 1 : count - 1;
+    bool kept = i == net->feature || i == count - 1;
+    /* Backward recomputes a ReLU's mask from what lies before the norm, but where a residual was added behind it. */
+    bool mask = training && node->relu && (!node->norm || node->residual >= 0);
+    if (stored)
+        slots[PLAN_OUT] = (struct plan_buffer){bytes, i, kept ? end : mask ? backward : i, 0};
+    if (node->norm && (training || !stored))
+        slots[PLAN_PRE] = (struct plan_buffer){bytes, i, training ? backward : i, 0};
+    if (node->kind == NODE_MAXPOOL)
+        slots[PLAN_WHICH] = (struct plan_buffer){bytes / sizeof(float), i, training ? backward : i, 0};
+    if (training)
+        slots[PLAN_GRAD] = (struct plan_buffer){bytes, i == count - 1 ? backward : end, backward, 0};
+}
+
 int plan_network(struct network_plan *plan, const struct resnet *net, int rows, bool training)
 {
     *plan = (struct network_plan){0};
-    int count = net->count, end = training ? 2 * count - 1 : count - 1;
-    for (int i = 0; i < count; i++) {
+    bool stored[RESNET_MAX_NODES];
+    find_stored(stored, net);
+    for (int i = 0; i < net->count; i++) {
         const struct node *node = &net->nodes[i];
-        struct plan_buffer *slots = plan->slots[i];
-        int backward = 2 * count - 1 - i;
-        size_t bytes = bytes_of(&node->shape, rows, sizeof(float));
-        bool kept = i == net->feature || i == count - 1;
-
-        /* A ReLU's mask is read from the output. */
-        slots[PLAN_OUT] = (struct plan_buffer){bytes, i, kept ? end : training && node->relu ? backward : i, 0};
-        if (training && node->norm)
-            slots[PLAN_PRE] = (struct plan_buffer){bytes, i, backward, 0};
-        if (node->kind == NODE_MAXPOOL)
-            slots[PLAN_WHICH] = (struct plan_buffer){bytes / sizeof(float), i, training ? backward : i, 0};
-        if (training)
-            slots[PLAN_GRAD] = (struct plan_buffer){bytes, i == count - 1 ? backward : end, backward, 0};
+        int backward = 2 * net->count - 1 - i;
+        plan_node(plan->slots[i], net, i, stored[i], bytes_of(&node->shape, rows, sizeof(float)), training);
 
         /* A weight gradient reads the layer's input again. */
         bool weights = node->kind == NODE_CONV || node->kind == NODE_LINEAR;
         if (node->input >= 0) {
-            use_until(&plan->slots[node->input][PLAN_OUT], training && weights ? backward : i);
-            use_from(&plan->slots[node->input][PLAN_GRAD], backward);
+            struct plan_buffer *from = plan->slots[node->input];
+            use_until(&from[stored[node->input] ? PLAN_OUT : PLAN_PRE], training && weights ? backward : i);
+            use_from(&from[PLAN_GRAD], backward);
         }
         if (node->residual >= 0) {
-            use_until(&plan->slots[node->residual][PLAN_OUT], i);
-            use_from(&plan->slots[node->residual][PLAN_GRAD], backward);
+            struct plan_buffer *from = plan->slots[node->residual];
+            use_until(&from[stored[node->residual] ? PLAN_OUT : PLAN_PRE], i);
+            use_from(&from[PLAN_GRAD], backward);
         }
     }
-    return plan_offsets(&plan->bytes, &plan->slots[0][0], (size_t)count * PLAN_SLOTS);
+    return plan_offsets(&plan->bytes, &plan->slots[0][0], (size_t)net->count * PLAN_SLOTS);
 }

@@ -18,8 +18,9 @@ struct plan_buffer {
 int plan_offsets(size_t *total, struct plan_buffer *buffers, size_t count);
 
 enum plan_slot {
-    PLAN_OUT,   /* a node's output (rows, ho, wo, k) */
-    PLAN_PRE,   /* its output before the norm, same shape, kept for backward; without training the norm works in place */
+    PLAN_OUT,   /* a node's output (rows, ho, wo, k). A normed convolution that only convolutions and sums read has none: they
+                 * apply the norm and ReLU to the next buffer as they read it */
+    PLAN_PRE,   /* the output before the norm, same shape, kept for backward; without training a node that has PLAN_OUT works in place */
     PLAN_WHICH, /* max pooling's choices, a byte per output */
     PLAN_GRAD,  /* the gradient of the output; backward turns it into that of the pre-norm output in place */
     PLAN_SLOTS,
