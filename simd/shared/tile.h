@@ -51,6 +51,17 @@ ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const 
     }
 }
 
+/* A tile of C is fetched while its products are formed: from memory it would stall the stores, and the next tile behind them. */
+ALWAYS_INLINE void fetch_tile(const float *c, const ptrdiff_t *c_row, const int mr, const bool wide)
+{
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        __builtin_prefetch(c + c_row[i], 1, 3);
+        if (wide && VL == 16)
+            __builtin_prefetch(c + c_row[i] + VL, 1, 3);
+    }
+}
+
 /* Rows i0 .. i0 + mr of brgemm. */
 ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, int i0)
 {
@@ -63,6 +74,8 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         UNROLL
         for (int i = 0; i < mr; i++)
             load_columns(acc[i], g->c + c_row[i], wide, g->n);
+    } else {
+        fetch_tile(g->c, c_row, mr, wide);
     }
 
     const float *b = g->b;
