@@ -190,20 +190,7 @@ static int64_t task_begin(const struct run *run, int task)
     return (int64_t)g->n * g->rows * task / g->tasks;
 }
 
-/* Lines of memory to be fetched, a few at a time. */
-struct fetch {
-    const char *at, *end;
-    ptrdiff_t share;
-};
-
-static void fetch_some(struct fetch *f)
-{
-    const char *end = f->end - f->at > f->share ? f->at + f->share : f->end;
-    for (; f->at < end; f->at += 64)
-        __builtin_prefetch(f->at, 0, 2);
-}
-
-static struct fetch fetch_source(const struct run *run, const struct block *b, int calls)
+static struct conv_fetch fetch_source(const struct run *run, const struct block *b, int calls)
 {
     const struct conv_gather *g = run->g;
     int first = max_int(0, b->row * g->step * g->read_step + g->low);
@@ -215,8 +202,7 @@ static struct fetch fetch_source(const struct run *run, const struct block *b, i
     if (last < first)
         last = first;
     const float *at = run->input->x + ((size_t)b->image * g->h + first) * g->w * g->c;
-    size_t bytes = (size_t)(last - first) * g->w * g->c * sizeof *at;
-    return (struct fetch){(const char *)at, (const char *)at + bytes, (ptrdiff_t)(bytes / calls + 64) / 64 * 64};
+    return conv_fetch_of(at, (size_t)(last - first) * g->w * g->c, calls);
 }
 
 static const float *block_source(const struct run *run, const struct block *b, int thread)
@@ -227,7 +213,8 @@ static const float *block_source(const struct run *run, const struct block *b, i
     float *copy = g->copies + (size_t)thread * g->copy_size;
     int rows = span(g, b->rows), cols = span(g, g->cols);
     for (int i = 0; i < b->images; i++) {
-        struct conv_grid grid = {g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, rows, g->low, cols, g->read_step};
+        struct conv_grid grid = {g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, rows,
+                                 g->low, cols, g->read_step, 0, g->c};
         conv_read_grid(g->kernels, copy + i * g->image_pitch, g->pitch, run->input, b->image + i, &grid);
     }
     return copy;
@@ -267,7 +254,7 @@ static int class_calls(const struct conv_gather *g, const struct conv_class *cla
 }
 
 static void run_class(const struct run *run, const struct conv_class *class, float *out, const float *a, int m, int panel_begin,
-                      int panel_end, struct fetch *fetch)
+                      int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
     int nr = g->kernels->nr;
@@ -283,7 +270,7 @@ static void run_class(const struct run *run, const struct conv_class *class, flo
                     int i = (int)((int64_t)m * strip / strips), rows = (int)((int64_t)m * (strip + 1) / strips) - i;
                     g->kernels->brgemm(out + first, class->c_row + i, a + d, class->a_row + i, class->a_tap + t, b, rows, n, depth,
                                        taps, run->accumulate || t || d);
-                    fetch_some(fetch);
+                    conv_fetch_share(fetch);
                 }
                 b += (ptrdiff_t)taps * depth * nr;
             }
@@ -307,7 +294,7 @@ static void run_block(const struct run *run, const struct block *b, const struct
     int calls = 0;
     for (int id = 0; id < g->out_step * g->out_step; id++)
         calls += class_calls(g, &g->classes[id], b, panel_end - panel_begin);
-    struct fetch fetch = {0};
+    struct conv_fetch fetch = {0};
     if (next && calls)
         fetch = fetch_source(run, next, calls);
     for (int id = 0; id < g->out_step * g->out_step; id++) {

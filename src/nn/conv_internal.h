@@ -58,19 +58,39 @@ struct conv_gather {
 /* The cases that are a plain matrix product: one image, every pixel a row of its own. */
 struct conv_shape conv_flatten(const struct conv_shape *shape);
 
-/* A grid of pixels to read: rows x cols of an image (h, w, c), from (row0, col0) on, step apart. */
+/* A grid of pixels to read: rows x cols of an image (h, w, c), from (row0, col0) on, step apart; of each some channels. */
 struct conv_grid {
     int h, w, c;
     int row0, rows, col0, cols, step;
+    int channel, channels;
 };
 
-/* dst (rows, cols, pitch >= c) = those pixels as the layer reads them, +0 outside of the image. */
+/* dst (rows, cols, pitch >= channels) = those pixels as the layer reads them, +0 outside of the image. */
 void conv_read_grid(const struct kernels *kernels, float *dst, ptrdiff_t pitch, const struct conv_input *input, int image,
                     const struct conv_grid *grid);
 
 /* dst (rows, cols, c) = that part of an image (h, w, c) from row0, col0 on as the layer reads it, +0 outside of it. */
 void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
                       int row0, int rows, int col0, int cols);
+
+/* Memory that is soon needed, to be fetched a share at a time between pieces of work: a core that waits for memory computes nothing. */
+struct conv_fetch {
+    const char *at, *end;
+    ptrdiff_t share;
+};
+
+static inline struct conv_fetch conv_fetch_of(const float *first, size_t count, int shares)
+{
+    size_t bytes = count * sizeof *first;
+    return (struct conv_fetch){(const char *)first, (const char *)first + bytes, (ptrdiff_t)(bytes / shares + 64) / 64 * 64};
+}
+
+static inline void conv_fetch_share(struct conv_fetch *f)
+{
+    const char *end = f->end - f->at > f->share ? f->at + f->share : f->end;
+    for (; f->at < end; f->at += 64)
+        __builtin_prefetch(f->at, 0, 2);
+}
 
 /* Fills everything from copy on, taking memory from the arena (which may be measuring). */
 void conv_gather_plan(struct conv_gather *g, struct arena *arena);
