@@ -252,12 +252,20 @@ void add_pools_and_linear(Rows &rows, const Scale &scale)
     }
 }
 
+/* Squares, and what convolutions of ResNets come down to: many rows, few outputs, few rows, much of one and little of the other. */
 void add_gemm(Rows &rows, const Scale &scale)
 {
-    for (int size : {128, 512, 2048})
-        if (2.0 * size * size * size <= scale.most_flops)
-            rows.push_back({"gemm", format("%dx%dx%d", size, size, size), 2.0 * size * size * size,
-                            [size](const struct engine &e) { return linear_job(e, size, size, size, false, false); }});
+    static const struct {
+        int rows, in, out;
+    } shapes[] = {{128, 128, 128}, {512, 512, 512}, {2048, 2048, 2048}, {262144, 576, 64}, {65536, 1152, 128}, {16384, 2304, 256},
+                  {4096, 4608, 512}, {65536, 64, 256}, {65536, 256, 64}, {9216, 2048, 512}, {512, 2048, 128}, {8192, 128, 8192},
+                  {512, 128, 512}};
+    for (const auto &s : shapes) {
+        double flops = 2.0 * s.rows * s.in * s.out;
+        if (flops <= scale.most_flops)
+            rows.push_back({"gemm", format("%dx%dx%d", s.rows, s.in, s.out), flops,
+                            [s](const struct engine &e) { return linear_job(e, s.rows, s.in, s.out, false, false); }});
+    }
 }
 
 } // namespace

@@ -51,6 +51,14 @@ ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const 
     }
 }
 
+/* A row of a tile of C is fetched while the products are formed: from memory it would stall the tile's end and the next one. */
+ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
+{
+    __builtin_prefetch(c, 1, 3);
+    if (wide && VL == 16)
+        __builtin_prefetch(c + VL, 1, 3);
+}
+
 /* Rows i0 .. i0 + mr of brgemm. */
 ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, int i0)
 {
@@ -63,6 +71,10 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         UNROLL
         for (int i = 0; i < mr; i++)
             load_columns(acc[i], g->c + c_row[i], wide, g->n);
+    } else {
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            fetch_row(g->c + c_row[i], wide);
     }
 
     const float *b = g->b;
@@ -86,8 +98,10 @@ ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *
 {
     vf acc[GEMM_MR][2];
     UNROLL
-    for (int i = 0; i < mr; i++)
+    for (int i = 0; i < mr; i++) {
         acc[i][0] = acc[i][1] = vf_zero();
+        fetch_row(g->c + (i0 + i) * g->ldc, wide);
+    }
 
     const float *b = g->b;
     for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR) {

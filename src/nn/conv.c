@@ -3,7 +3,6 @@
 #include "nn/winograd.h"
 
 #include <limits.h>
-#include <string.h>
 
 struct conv_shape conv_shape(int n, int h, int w, int c, int k, int r, int stride, int pad)
 {
@@ -19,46 +18,18 @@ struct conv_shape conv_flatten(const struct conv_shape *shape)
     int64_t pixels = (int64_t)shape->n * shape->h * shape->w;
     if (shape->r != 1 || shape->stride != 1 || shape->pad != 0 || pixels > INT_MAX)
         return *shape;
-    return conv_shape((int)pixels, 1, 1, shape->c, shape->k, 1, 1, 0);
-}
-
-/* cols pixels of one row of the input, as the layer reads them. */
-static void read_row(const struct kernels *kernels, float *dst, const struct conv_input *input, size_t at, size_t cols, int c)
-{
-    const float *x = input->x + at;
-    if (input->mean)
-        kernels->norm_apply(dst, x, NULL, input->mean, input->scale, input->shift, input->relu, cols, c);
-    else
-        memcpy(dst, x, cols * c * sizeof *dst);
-}
-
-void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
-                      int row0, int rows, int col0, int cols)
-{
-    int left = col0 < 0 ? (-col0 < cols ? -col0 : cols) : 0;
-    int end = w - col0 < cols ? w - col0 : cols; /* first column right of the source */
-    if (end < left)
-        end = left;
-    for (int i = row0; i < row0 + rows; i++, dst += (ptrdiff_t)cols * c) {
-        if (i < 0 || i >= h) {
-            memset(dst, 0, (size_t)cols * c * sizeof *dst);
-            continue;
-        }
-        size_t at = (((size_t)image * h + i) * w + col0 + left) * c;
-        memset(dst, 0, (size_t)left * c * sizeof *dst);
-        if (end > left)
-            read_row(kernels, dst + (ptrdiff_t)left * c, input, at, end - left, c);
-        memset(dst + (ptrdiff_t)end * c, 0, (size_t)(cols - end) * c * sizeof *dst);
-    }
+    return conv_shape(1, (int)pixels, 1, shape->c, shape->k, 1, 1, 0);
 }
 
 static struct conv_gather forward_gather(const struct engine *engine, const struct conv_shape *shape, bool normalised)
 {
     struct conv_shape s = conv_flatten(shape);
+    bool sparse = s.r == 1 && s.stride > 1; /* only the pixels that are wanted are read: then they lie side by side */
     return (struct conv_gather){
         .kernels = engine->kernels, .threads = engine->threads,
         .n = s.n, .h = s.h, .w = s.w, .c = s.c, .ho = s.ho, .wo = s.wo, .k = s.k, .r = s.r,
-        .copy = normalised, .rows = s.ho, .cols = s.wo, .step = s.stride, .low = -s.pad, .window = s.r, .out_step = 1,
+        .copy = normalised, .rows = s.ho, .cols = s.wo, .low = -s.pad, .window = s.r, .out_step = 1,
+        .step = sparse ? 1 : s.stride, .read_step = sparse ? s.stride : 1,
         .axis = {{.taps = s.r, .offset = 0, .first = 0, .step = 1}},
     };
 }
@@ -71,7 +42,8 @@ static struct conv_gather data_gather(const struct engine *engine, const struct 
     struct conv_gather g = {
         .kernels = engine->kernels, .threads = engine->threads,
         .n = s.n, .h = s.ho, .w = s.wo, .c = s.k, .ho = s.h, .wo = s.w, .k = s.c, .r = s.r, .transposed = true,
-        .rows = (s.h + s.stride - 1) / s.stride, .cols = (s.w + s.stride - 1) / s.stride, .step = 1, .out_step = s.stride,
+        .rows = (s.h + s.stride - 1) / s.stride, .cols = (s.w + s.stride - 1) / s.stride, .step = 1, .read_step = 1,
+        .out_step = s.stride,
     };
     int low = INT_MAX, high = INT_MIN;
     for (int ci = 0; ci < s.stride; ci++) {
@@ -138,9 +110,9 @@ void conv_forward(const struct engine *engine, float *y, const struct conv_sums 
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct conv_gather g = forward_gather(engine, shape, input->mean);
     conv_gather_plan(&g, &arena);
-    conv_gather_run(&g, y, false, input, w);
-    if (sums) {
-        struct sums_pass p = {engine->kernels, slices_of(shape->n, shape->ho, shape->wo), sums, y, shape->k};
+    struct slices slices = slices_of(shape->n, shape->ho, shape->wo);
+    if (!conv_gather_run(&g, y, false, input, w, sums, &slices)) {
+        struct sums_pass p = {engine->kernels, slices, sums, y, shape->k};
         par_for(engine->threads, p.slices.count, sum_slice, &p);
     }
 }
@@ -155,5 +127,5 @@ void conv_backward_data(const struct engine *engine, float *dx, bool accumulate,
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
     struct conv_gather g = data_gather(engine, shape);
     conv_gather_plan(&g, &arena);
-    conv_gather_run(&g, dx, accumulate, &(struct conv_input){.x = dy}, w);
+    conv_gather_run(&g, dx, accumulate, &(struct conv_input){.x = dy}, w, NULL, NULL);
 }

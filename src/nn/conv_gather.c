@@ -1,14 +1,22 @@
 /* The gather of conv_internal.h: forward, and backward by data. Nothing here can change a bit: how the work is cut only decides
- * which rows and panels a brgemm call gets. */
+ * which rows, panels and stretches of k a brgemm call gets, and those continue each other's chains.
+ *
+ * A task is a range of lines of cells, worked off in blocks. A block's source stays in L2 while every panel of B passes over it;
+ * of a panel, the stretch of k that a call gets stays in L1 over the strips of the block, and C in L1 or L2 over the stretches.
+ * While a block is computed, the next one's source is fetched from memory: a core that waits for it computes nothing. */
 #include "base/par.h"
 #include "nn/conv_internal.h"
 
 #include <string.h>
 
 enum {
-    UNIT_FLOATS = 48 * 1024, /* of source in a unit: 192 KB, so that it stays in L2 while every panel reads it */
-    UNIT_CELLS = 1024,       /* bounds the index arrays, 16 bytes a pixel, where channels are few */
-    MIN_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
+    BLOCK_FLOATS = 64 * 1024, /* of source in a block: 256 KB */
+    BLOCK_CELLS = 512,        /* bounds C, and the index arrays, where channels are few */
+    TASK_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
+    TASKS = 16,               /* wanted for each thread */
+    STRETCH_FLOATS = 32768,    /* of a panel in a call: 16 KB, half of L1; the rest is for A and C */
+    SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
+    LINE_FLOATS = 16,
 };
 
 static int min_int(int a, int b) { return a < b ? a : b; }
@@ -17,34 +25,38 @@ static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
 static int span(const struct conv_gather *g, int cells) { return (cells - 1) * g->step + g->window; }
 
-/* Units as large as fit, but enough of them for every thread; several images where maps are small, bands of rows where large. */
-static void choose_units(struct conv_gather *g)
+/* Blocks as large as fit: several images where maps are small, bands of rows where they are large. */
+static void choose_blocks(struct conv_gather *g)
 {
-    size_t row_floats = (size_t)(g->copy ? span(g, g->cols) : g->w) * g->c;
+    size_t row_floats = (size_t)(g->copy ? span(g, g->cols) : g->w) * g->pitch;
     size_t image_floats = row_floats * (g->copy ? span(g, g->rows) : g->h);
-    int wanted = g->threads > 1 ? 4 * g->threads : 1;
     int image_cells = g->rows * g->cols;
     g->unit_images = 1;
     g->unit_rows = g->rows;
-    if (image_floats <= UNIT_FLOATS && image_cells <= UNIT_CELLS) {
-        int fit = min_int((int)(UNIT_FLOATS / image_floats), UNIT_CELLS / image_cells);
-        int spread = max_int(divide_up(g->n, wanted), divide_up(MIN_CELLS, image_cells));
-        g->unit_images = max_int(1, min_int(g->n, min_int(fit, spread)));
-    } else {
-        size_t halo = (size_t)(g->window - g->step > 0 ? g->window - g->step : 0) * row_floats;
-        size_t room = UNIT_FLOATS > halo ? (UNIT_FLOATS - halo) / (row_floats * g->step) : 0;
-        g->unit_rows = min_int(g->rows, min_int((int)room, UNIT_CELLS / g->cols));
+    if (image_floats <= BLOCK_FLOATS && image_cells <= BLOCK_CELLS) {
+        g->unit_images = min_int(g->n, min_int((int)(BLOCK_FLOATS / image_floats), BLOCK_CELLS / image_cells));
+        return;
     }
-    if (g->unit_images == 1) {
-        int spread = max_int(divide_up(g->rows, divide_up(wanted, g->n)), divide_up(MIN_CELLS, g->cols));
-        g->unit_rows = max_int(1, min_int(g->unit_rows, spread));
-    }
-    g->bands = divide_up(g->rows, g->unit_rows);
-    g->units = (size_t)divide_up(g->n, g->unit_images) * g->bands;
+    size_t halo = (size_t)max_int(0, g->window - g->step) * row_floats;
+    size_t room = BLOCK_FLOATS > halo ? (BLOCK_FLOATS - halo) / (row_floats * g->step) : 0;
+    room = max_int((int)room, divide_up(2 * g->kernels->mr, g->cols));
+    g->unit_rows = max_int(1, min_int(g->rows, min_int((int)room, BLOCK_CELLS / g->cols)));
+}
+
+/* A multiple of the threads, if there is work for so many tasks; if not, the panels are divided among tasks too. */
+static void choose_tasks(struct conv_gather *g)
+{
+    int64_t lines = (int64_t)g->n * g->rows;
+    int grain = g->unit_rows == g->rows ? g->rows : 1;
+    grain = divide_up(divide_up(TASK_CELLS, g->cols), grain) * grain;
+    int64_t most = (lines + grain - 1) / grain;
+    g->tasks = g->threads == 1 ? 1 : (int)(most < TASKS * g->threads ? most : TASKS * g->threads);
+    if (g->tasks > g->threads)
+        g->tasks -= g->tasks % g->threads;
     g->panels = divide_up(g->k, g->kernels->nr);
     g->groups = 1;
-    if (g->threads > 1 && g->units < 2 * (size_t)g->threads)
-        g->groups = min_int(g->panels, divide_up(2 * g->threads, (int)g->units));
+    if (g->threads > 1 && g->tasks < 2 * g->threads)
+        g->groups = min_int(g->panels, divide_up(2 * g->threads, g->tasks));
 }
 
 /* Rows and columns of cells, up to `cells` of them from `first`, whose pixel of class ci is inside the output. */
@@ -54,27 +66,39 @@ static int class_cells(const struct conv_gather *g, int ci, int size, int first,
     return max_int(0, min_int(cells, all - first));
 }
 
+/* Where the pixels of a tile are a multiple of 2 KB apart, they share one or two of L1's 64 sets of 8 lines, and each line is lost
+ * before its floats are used: 2,048 channels then reach 60 % of peak. Copies leave a line free between pixels. */
+static void choose_layout(struct conv_gather *g)
+{
+    bool aliased = (g->step * g->c) % 512 == 0;
+    g->copy = g->copy || g->low != 0 || g->read_step > 1 || span(g, g->rows) > g->h || span(g, g->cols) > g->w || aliased;
+    g->pitch = g->c + (aliased ? LINE_FLOATS : 0);
+    choose_blocks(g);
+    int copy_rows = span(g, g->unit_rows), copy_cols = span(g, g->cols);
+    g->row_pitch = (g->copy ? copy_cols : g->w) * g->pitch;
+    g->image_pitch = g->row_pitch * (g->copy ? copy_rows : g->h);
+    g->copy_size = g->copy ? ((size_t)g->unit_images * g->image_pitch + 15) / 16 * 16 : 0;
+}
+
 void conv_gather_plan(struct conv_gather *g, struct arena *arena)
 {
-    g->copy = g->copy || g->low != 0 || span(g, g->rows) > g->h || span(g, g->cols) > g->w;
-    choose_units(g);
-    int copy_rows = span(g, g->unit_rows), copy_cols = span(g, g->cols);
-    g->row_stride = (ptrdiff_t)(g->copy ? copy_cols : g->w) * g->c;
-    g->image_stride = g->row_stride * (g->copy ? copy_rows : g->h);
-    g->copy_size = g->copy ? ((size_t)g->unit_images * copy_rows * copy_cols * g->c + 15) / 16 * 16 : 0;
-
+    choose_layout(g);
+    choose_tasks(g);
     size_t weights = 0;
     for (int id = 0; id < g->out_step * g->out_step; id++) {
         struct conv_class *class = &g->classes[id];
         *class = (struct conv_class){.row = id / g->out_step, .column = id % g->out_step, .weights = weights};
+        int vertical = g->axis[class->row].taps, horizontal = g->axis[class->column].taps;
+        bool apart = g->pitch != g->c;
+        class->taps = apart ? vertical * horizontal : horizontal ? vertical : 0;
+        class->depth = apart ? g->c : horizontal * g->c;
         size_t rows = class_cells(g, class->row, g->ho, 0, g->unit_rows);
         size_t cols = class_cells(g, class->column, g->wo, 0, g->cols);
         size_t pixels = g->unit_images * rows * cols;
         class->a_row = arena_alloc(arena, pixels, sizeof *class->a_row);
         class->c_row = arena_alloc(arena, pixels, sizeof *class->c_row);
-        class->a_tap = arena_alloc(arena, g->r, sizeof *class->a_tap);
-        size_t taps = (size_t)g->axis[class->row].taps * g->axis[class->column].taps;
-        weights += taps * g->c * g->panels * g->kernels->nr;
+        class->a_tap = arena_alloc(arena, class->taps, sizeof *class->a_tap);
+        weights += (size_t)class->taps * class->depth * g->panels * g->kernels->nr;
     }
     g->packed = arena_alloc(arena, weights, sizeof *g->packed);
     g->copies = arena_alloc(arena, g->copy_size * g->threads, sizeof *g->copies);
@@ -89,33 +113,39 @@ static void fill_indices(const struct conv_gather *g, const struct conv_class *c
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols; j++, p++) {
                 ptrdiff_t out_row = (ptrdiff_t)image * g->ho + i * g->out_step + class->row;
-                class->a_row[p] = image * g->image_stride + (ptrdiff_t)(i * g->step + vertical->offset) * g->row_stride +
-                                  (ptrdiff_t)(j * g->step + horizontal->offset) * g->c;
+                class->a_row[p] = image * g->image_pitch + (ptrdiff_t)(i * g->step + vertical->offset) * g->row_pitch +
+                                  (ptrdiff_t)(j * g->step + horizontal->offset) * g->pitch;
                 class->c_row[p] = (out_row * g->wo + j * g->out_step + class->column) * g->k;
             }
-    for (int t = 0; t < vertical->taps; t++)
-        class->a_tap[t] = t * g->row_stride;
+    int across = g->pitch != g->c ? horizontal->taps : 1;
+    for (int t = 0; t < class->taps; t++)
+        class->a_tap[t] = t / across * g->row_pitch + t % across * g->pitch;
 }
 
-struct pack_context {
+struct run {
     const struct conv_gather *g;
+    float *out;
+    bool accumulate;
+    const struct conv_input *input;
     const float *w;
+    const struct conv_sums *sums; /* NULL: none, or not by tasks */
+    const struct slices *slices;
 };
 
 /* One panel of one class. */
 static void pack_panel(void *ctx, size_t chunk, int thread)
 {
     (void)thread;
-    const struct pack_context *pack = ctx;
-    const struct conv_gather *g = pack->g;
+    const struct run *run = ctx;
+    const struct conv_gather *g = run->g;
     const struct conv_class *class = &g->classes[chunk / g->panels];
     const struct conv_axis *vertical = &g->axis[class->row], *horizontal = &g->axis[class->column];
     int panel = (int)(chunk % g->panels), nr = g->kernels->nr, first = panel * nr, n = min_int(nr, g->k - first);
-    float *dst = g->packed + class->weights + (size_t)panel * vertical->taps * horizontal->taps * g->c * nr;
+    float *dst = g->packed + class->weights + (size_t)panel * class->taps * class->depth * nr;
     for (int i = 0; i < vertical->taps; i++)
         for (int j = 0; j < horizontal->taps; j++, dst += (ptrdiff_t)g->c * nr) {
             int tap = (vertical->first + i * vertical->step) * g->r + horizontal->first + j * horizontal->step;
-            const float *w = pack->w + (ptrdiff_t)tap * g->c * g->k;
+            const float *w = run->w + (ptrdiff_t)tap * g->c * g->k;
             if (g->transposed)
                 g->kernels->pack_bt(dst, w + (ptrdiff_t)first * g->c, g->c, g->c, n);
             else
@@ -123,67 +153,201 @@ static void pack_panel(void *ctx, size_t chunk, int thread)
         }
 }
 
-struct gather_context {
-    const struct conv_gather *g;
-    float *out;
-    bool accumulate;
-    const struct conv_input *input;
+/* Whole images, or rows of cells of one. */
+struct block {
+    int image, images, row, rows;
+    int64_t end; /* the line behind it */
 };
 
-static const float *unit_source(const struct conv_gather *g, const struct conv_input *input, int image, int images, int row, int rows,
-                                int thread)
+static struct block block_at(const struct conv_gather *g, int64_t line, int64_t end)
 {
+    struct block b = {.image = (int)(line / g->rows), .images = 1, .row = (int)(line % g->rows), .rows = g->rows};
+    int64_t left = end - line;
+    if (b.row == 0 && g->unit_rows == g->rows && left >= g->rows)
+        b.images = left / g->rows < g->unit_images ? (int)(left / g->rows) : g->unit_images;
+    else {
+        /* Evenly: a last block of one row would read every panel for it. */
+        int rest = left < g->rows - b.row ? (int)left : g->rows - b.row;
+        b.rows = divide_up(rest, divide_up(rest, g->unit_rows));
+    }
+    b.end = line + (int64_t)b.images * b.rows;
+    return b;
+}
+
+/* The first line of a task. With sums, tasks are whole slices; else whole images, where blocks are. */
+static int64_t task_begin(const struct run *run, int task)
+{
+    const struct conv_gather *g = run->g;
+    if (run->sums) {
+        size_t slice = run->slices->count * task / g->tasks, first;
+        if (slice == run->slices->count)
+            return (int64_t)g->n * g->rows;
+        slice_pixels(run->slices, slice, &first);
+        return (int64_t)(first / g->cols);
+    }
+    if (g->unit_rows == g->rows)
+        return (int64_t)g->n * task / g->tasks * g->rows;
+    return (int64_t)g->n * g->rows * task / g->tasks;
+}
+
+static struct conv_fetch fetch_source(const struct run *run, const struct block *b, int calls)
+{
+    const struct conv_gather *g = run->g;
+    int first = max_int(0, b->row * g->step * g->read_step + g->low);
+    int last = min_int(g->h, ((b->row + b->rows - 1) * g->step + g->window - 1) * g->read_step + g->low + 1);
+    if (b->images > 1) {
+        first = 0;
+        last = g->h * b->images;
+    }
+    if (last < first)
+        last = first;
+    const float *at = run->input->x + ((size_t)b->image * g->h + first) * g->w * g->c;
+    return conv_fetch_of(at, (size_t)(last - first) * g->w * g->c, calls);
+}
+
+static const float *block_source(const struct run *run, const struct block *b, int thread)
+{
+    const struct conv_gather *g = run->g;
     if (!g->copy)
-        return input->x + (ptrdiff_t)image * g->h * g->w * g->c + (ptrdiff_t)row * g->step * g->row_stride;
+        return run->input->x + ((size_t)b->image * g->h + (size_t)b->row * g->step) * g->w * g->c;
     float *copy = g->copies + (size_t)thread * g->copy_size;
-    for (int i = 0; i < images; i++)
-        conv_read_padded(g->kernels, copy + i * g->image_stride, input, image + i, g->h, g->w, g->c, row * g->step + g->low,
-                         span(g, rows), g->low, span(g, g->cols));
+    int rows = span(g, b->rows), cols = span(g, g->cols);
+    for (int i = 0; i < b->images; i++) {
+        struct conv_grid grid = {g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, rows,
+                                 g->low, cols, g->read_step, 0, g->c};
+        conv_read_grid(g->kernels, copy + i * g->image_pitch, g->pitch, run->input, b->image + i, &grid);
+    }
     return copy;
 }
 
-static void run_class(const struct conv_gather *g, const struct conv_class *class, float *out, bool accumulate, const float *a,
-                      int m, int panel_begin, int panel_end)
+/* How k goes to the calls of a panel: several whole taps, or an even part of one. */
+struct stretch {
+    int taps, depth;
+};
+
+static struct stretch choose_stretch(const struct conv_gather *g, const struct conv_class *class)
 {
-    int nr = g->kernels->nr, taps = g->axis[class->row].taps, depth = g->axis[class->column].taps * g->c;
+    int most = STRETCH_FLOATS / g->kernels->nr;
+    if (class->depth > most)
+        return (struct stretch){1, divide_up(class->depth, divide_up(class->depth, most))};
+    int taps = most / class->depth;
+    return (struct stretch){divide_up(class->taps, divide_up(class->taps, taps)), class->depth};
+}
+
+static int class_pixels(const struct conv_gather *g, const struct conv_class *class, const struct block *b)
+{
+    return b->images * class_cells(g, class->row, g->ho, b->row, b->rows) * class_cells(g, class->column, g->wo, 0, g->cols);
+}
+
+static int strip_rows(const struct conv_gather *g, struct stretch s)
+{
+    return (s.taps * s.depth < SHORT_STRETCH ? 4 : 2) * g->kernels->mr;
+}
+
+static int class_calls(const struct conv_gather *g, const struct conv_class *class, const struct block *b, int panels)
+{
+    if (!class->taps)
+        return 0;
+    struct stretch s = choose_stretch(g, class);
+    return panels * divide_up(class->taps, s.taps) * divide_up(class->depth, s.depth) *
+           divide_up(class_pixels(g, class, b), strip_rows(g, s));
+}
+
+static void run_class(const struct run *run, const struct conv_class *class, float *out, const float *a, int m, int panel_begin,
+                      int panel_end, struct conv_fetch *fetch)
+{
+    const struct conv_gather *g = run->g;
+    int nr = g->kernels->nr;
+    struct stretch s = choose_stretch(g, class);
+    int strips = divide_up(m, strip_rows(g, s));
     for (int panel = panel_begin; panel < panel_end; panel++) {
         int first = panel * nr, n = min_int(nr, g->k - first);
-        if (taps && depth)
-            g->kernels->brgemm(out + first, class->c_row, a, class->a_row, class->a_tap,
-                               g->packed + class->weights + (size_t)panel * taps * depth * nr, m, n, depth, taps, accumulate);
-        else if (!accumulate)
-            for (int p = 0; p < m; p++)
-                memset(out + first + class->c_row[p], 0, (size_t)n * sizeof *out);
+        const float *b = g->packed + class->weights + (size_t)panel * class->taps * class->depth * nr;
+        for (int t = 0; t < class->taps; t += s.taps)
+            for (int d = 0; d < class->depth; d += s.depth) {
+                int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, class->depth - d);
+                for (int strip = 0; strip < strips; strip++) {
+                    int i = (int)((int64_t)m * strip / strips), rows = (int)((int64_t)m * (strip + 1) / strips) - i;
+                    g->kernels->brgemm(out + first, class->c_row + i, a + d, class->a_row + i, class->a_tap + t, b, rows, n, depth,
+                                       taps, run->accumulate || t || d);
+                    conv_fetch_share(fetch);
+                }
+                b += (ptrdiff_t)taps * depth * nr;
+            }
     }
 }
 
-static void run_unit(void *ctx, size_t chunk, int thread)
+/* Pixels that no tap reaches, in all channels of the group. */
+static void clear_class(const struct conv_gather *g, const struct conv_class *class, float *out, int m, int panel_begin, int panel_end)
 {
-    const struct gather_context *run = ctx;
+    int first = panel_begin * g->kernels->nr, last = min_int(g->k, panel_end * g->kernels->nr);
+    for (int p = 0; p < m; p++)
+        memset(out + first + class->c_row[p], 0, (size_t)(last - first) * sizeof *out);
+}
+
+static void run_block(const struct run *run, const struct block *b, const struct block *next, int panel_begin, int panel_end,
+                      int thread)
+{
     const struct conv_gather *g = run->g;
-    size_t unit = chunk / g->groups;
-    int group = (int)(chunk % g->groups);
-    int image = (int)(unit / g->bands) * g->unit_images, images = min_int(g->unit_images, g->n - image);
-    int row = (int)(unit % g->bands) * g->unit_rows, rows = min_int(g->unit_rows, g->rows - row);
-    const float *a = unit_source(g, run->input, image, images, row, rows, thread);
-    float *out = run->out + ((ptrdiff_t)image * g->ho + (ptrdiff_t)row * g->out_step) * g->wo * g->k;
-    int panel_begin = (int)((size_t)g->panels * group / g->groups);
-    int panel_end = (int)((size_t)g->panels * (group + 1) / g->groups);
+    const float *a = block_source(run, b, thread);
+    float *out = run->out + ((ptrdiff_t)b->image * g->ho + (ptrdiff_t)b->row * g->out_step) * g->wo * g->k;
+    int calls = 0;
+    for (int id = 0; id < g->out_step * g->out_step; id++)
+        calls += class_calls(g, &g->classes[id], b, panel_end - panel_begin);
+    struct conv_fetch fetch = {0};
+    if (next && calls)
+        fetch = fetch_source(run, next, calls);
     for (int id = 0; id < g->out_step * g->out_step; id++) {
         const struct conv_class *class = &g->classes[id];
-        int m = images * class_cells(g, class->row, g->ho, row, rows) * class_cells(g, class->column, g->wo, 0, g->cols);
-        if (m)
-            run_class(g, class, out, run->accumulate, a, m, panel_begin, panel_end);
+        int m = class_pixels(g, class, b);
+        if (m && class->taps)
+            run_class(run, class, out, a, m, panel_begin, panel_end, &fetch);
+        else if (m && !run->accumulate)
+            clear_class(g, class, out, m, panel_begin, panel_end);
     }
 }
 
-void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w)
+/* The sums of the slices that end at this line, which are still in L2. */
+static size_t sum_slices(const struct run *run, size_t slice, int64_t line)
 {
+    const struct conv_gather *g = run->g;
+    for (; slice < run->slices->count; slice++) {
+        size_t first, pixels = slice_pixels(run->slices, slice, &first);
+        if ((int64_t)(first + pixels) > line * g->cols)
+            break;
+        g->kernels->norm_stats(run->sums->mean + slice * g->k, run->sums->m2 + slice * g->k, run->out + first * g->k, pixels, g->k);
+    }
+    return slice;
+}
+
+static void run_task(void *ctx, size_t chunk, int thread)
+{
+    const struct run *run = ctx;
+    const struct conv_gather *g = run->g;
+    int task = (int)(chunk / g->groups), group = (int)(chunk % g->groups);
+    int panel_begin = (int)((int64_t)g->panels * group / g->groups), panel_end = (int)((int64_t)g->panels * (group + 1) / g->groups);
+    int64_t line = task_begin(run, task), end = task_begin(run, task + 1);
+    size_t slice = run->sums ? run->slices->count * task / g->tasks : 0;
+    while (line < end) {
+        struct block block = block_at(g, line, end), next;
+        line = block.end;
+        if (line < end)
+            next = block_at(g, line, end);
+        run_block(run, &block, line < end ? &next : NULL, panel_begin, panel_end, thread);
+        if (run->sums)
+            slice = sum_slices(run, slice, line);
+    }
+}
+
+bool conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w,
+                     const struct conv_sums *sums, const struct slices *slices)
+{
+    bool fused = sums && g->groups == 1;
+    struct run run = {g, out, accumulate, input, w, fused ? sums : NULL, slices};
     int classes = g->out_step * g->out_step;
     for (int id = 0; id < classes; id++)
         fill_indices(g, &g->classes[id]);
-    struct pack_context pack = {g, w};
-    par_for(g->threads, (size_t)classes * g->panels, pack_panel, &pack);
-    struct gather_context run = {g, out, accumulate, input};
-    par_for(g->threads, g->units * g->groups, run_unit, &run);
+    par_for(g->threads, (size_t)classes * g->panels, pack_panel, &run);
+    par_for(g->threads, (size_t)g->tasks * g->groups, run_task, &run);
+    return fused || !sums;
 }

@@ -22,9 +22,10 @@ struct conv_axis {
 
 struct conv_class {
     int row, column;              /* ci, cj: index axis[] */
-    ptrdiff_t *a_row, *c_row;     /* per output pixel of a whole unit */
-    ptrdiff_t *a_tap;             /* per row of taps */
-    size_t weights;               /* offset of its panels in packed: [panels][taps][taps][source channels][nr] */
+    int taps, depth;              /* as brgemm sees them: rows of taps, or single ones where pixels lie apart */
+    ptrdiff_t *a_row, *c_row;     /* per output pixel of a whole block */
+    ptrdiff_t *a_tap;
+    size_t weights;               /* offset of its panels in packed: [panels][taps][depth][nr] */
 };
 
 struct conv_gather {
@@ -36,34 +37,66 @@ struct conv_gather {
     int r;               /* weights (r, r, ., .) */
     bool transposed;     /* by data: the weights' channels are (k, c) of this struct */
     int rows, cols;      /* cells of an image */
-    int step, low;       /* cell i's window begins at source row i * step + low */
-    int window;          /* rows that it spans, over all classes */
+    int read_step, low;  /* position i of the gather is source row i * read_step + low */
+    int step;            /* cell i's window begins at position i * step */
+    int window;          /* positions that it spans, over all classes */
     int out_step;
     struct conv_axis axis[CONV_MAX_STRIDE];
 
-    bool copy;                    /* the windows leave the source, or it is normalised (set before planning): work on copies */
-    int unit_images, unit_rows;   /* a unit of work: whole images, or rows of cells of one */
-    int bands;                    /* units an image */
-    size_t units;
-    int panels, groups;           /* panels of nr output channels, in so many groups of separate tasks */
-    ptrdiff_t row_stride, image_stride; /* of what brgemm reads */
+    bool copy;                    /* brgemm reads copies; set before planning where the source is normalised */
+    ptrdiff_t pitch, row_pitch, image_pitch; /* between pixels, rows and images of what brgemm reads */
+    int unit_images, unit_rows;   /* of a block, at most: whole images, or rows of cells of one */
+    int strip;                    /* rows of a brgemm call */
+    int tasks, panels, groups;    /* tasks: ranges of lines of cells; panels of nr columns, in so many groups of separate tasks */
 
     struct conv_class classes[CONV_MAX_STRIDE * CONV_MAX_STRIDE];
     float *packed;
-    float *copies;     /* per thread (unit_images, window rows of a unit, window columns, c) */
+    float *copies;     /* per thread (unit_images, positions of unit_rows, positions of cols, pitch) */
     size_t copy_size;
 };
 
-/* The cases that are a plain matrix product: every pixel is an image of its own. */
+/* The cases that are a plain matrix product: one image, every pixel a row of its own. */
 struct conv_shape conv_flatten(const struct conv_shape *shape);
+
+/* A grid of pixels to read: rows x cols of an image (h, w, c), from (row0, col0) on, step apart; of each some channels. */
+struct conv_grid {
+    int h, w, c;
+    int row0, rows, col0, cols, step;
+    int channel, channels;
+};
+
+/* dst (rows, cols, pitch >= channels) = those pixels as the layer reads them, +0 outside of the image. */
+void conv_read_grid(const struct kernels *kernels, float *dst, ptrdiff_t pitch, const struct conv_input *input, int image,
+                    const struct conv_grid *grid);
 
 /* dst (rows, cols, c) = that part of an image (h, w, c) from row0, col0 on as the layer reads it, +0 outside of it. */
 void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
                       int row0, int rows, int col0, int cols);
 
+/* Memory that is soon needed, to be fetched a share at a time between pieces of work: a core that waits for memory computes nothing. */
+struct conv_fetch {
+    const char *at, *end;
+    ptrdiff_t share;
+};
+
+static inline struct conv_fetch conv_fetch_of(const float *first, size_t count, int shares)
+{
+    size_t bytes = count * sizeof *first;
+    return (struct conv_fetch){(const char *)first, (const char *)first + bytes, (ptrdiff_t)(bytes / shares + 64) / 64 * 64};
+}
+
+static inline void conv_fetch_share(struct conv_fetch *f)
+{
+    const char *end = f->end - f->at > f->share ? f->at + f->share : f->end;
+    for (; f->at < end; f->at += 64)
+        __builtin_prefetch(f->at, 0, 2);
+}
+
 /* Fills everything from copy on, taking memory from the arena (which may be measuring). */
 void conv_gather_plan(struct conv_gather *g, struct arena *arena);
-void conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w);
+/* sums may be NULL. False if they were asked for and are left to the caller: tasks wrote parts of their channels. */
+bool conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const struct conv_input *input, const float *w,
+                     const struct conv_sums *sums, const struct slices *slices);
 
 /* Takes what conv_backward_weights needs from a measuring arena. */
 void conv_weights_measure(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena);

@@ -4,8 +4,10 @@
  * up to 8 slices of the batch go to partial buffers, added in slice order. Chunks and slices come from shape alone: they decide
  * the order of sums, so neither nr nor the threads may touch them.
  *
- * The work goes in rounds: first all threads copy and pack a few chunks of every slice into shared memory, once, then all threads
- * take blocks of dw and run through those chunks. How many chunks make a round cannot change a bit. */
+ * A task is a slice, of which it computes all of dw or, where slices are fewer than threads, a group of its rows and columns. It
+ * goes through the slice's chunks by itself: packs dy, then for one block of rows after another copies x where it does not lie
+ * well, and passes all panels over it. Tasks share nothing and wait for nothing; that groups copy and pack the same pixels costs
+ * about a hundredth. While it computes a chunk, the next one is fetched from memory. */
 #include "base/par.h"
 #include "nn/conv_internal.h"
 #include "nn/winograd.h"
@@ -14,9 +16,19 @@
 
 enum {
     CHUNK_PIXELS = 256,
-    ROUND_FLOATS = 1024 * 1024, /* 4 MB of copies and panels a round: L3, of which a task reads some 100 KB at a time */
-    BLOCK_ROWS = 128,           /* rows of dw in a task: 128 x 256 pixels of x stay in L2 over the panels */
+    BLOCK_ROWS = 128,    /* of dw: 128 x 256 pixels of x stay in L2 over the panels */
+    REGION_CHANNELS = 64, /* up to which a chunk's window of x is copied once for all taps */
+    DIRECT_CHANNELS = 256, /* up to which rows of x are read where they are: further apart they share sets of L1 and L2 */
+    TASKS = 4,           /* wanted for each thread */
+    STRIP_TILES = 2,     /* of a brgemm_tn call, between which memory is fetched */
     SUM_FLOATS = 16 * 1024,
+};
+
+/* Where the rows of A of a block come from. */
+enum source {
+    DIRECT, /* a matrix product reads x */
+    REGION, /* the window of a chunk, padded: a row of taps is r * c consecutive floats */
+    TAPS,   /* each tap's pixels and channels by themselves */
 };
 
 struct weights_pass {
@@ -29,30 +41,63 @@ struct weights_pass {
 
     int chunk_images, chunk_rows, bands; /* whole images, or output rows of one */
     int chunks, slices;
-    int round_chunks;                    /* chunks of each slice in a round */
 
-    bool copy;
-    int copy_rows, copy_cols;
-    ptrdiff_t row_stride, image_stride;
+    enum source source;
+    int units, unit_rows;    /* of dw's rows: r x (r c) or r r x c */
+    int blocks;              /* of a unit */
+    int panels, row_groups, column_groups;
+    ptrdiff_t pitch, row_pitch, image_pitch; /* of A */
+    int region_rows, region_cols;
     ptrdiff_t *a_row; /* per pixel of a chunk */
-    float *copies;    /* [slices * round_chunks] of (chunk_images, copy_rows, copy_cols, c) */
-    float *packed;    /* [slices * round_chunks] of [panels][pixels of a chunk][nr] */
+    float *copies;    /* per thread: the region (chunk_images, rows, cols, c), or (pixels, pitch) of a block */
+    float *packed;    /* per thread: [panels of a group][pixels of a chunk][nr] */
     float *partials;  /* [slices - 1] of dw */
     size_t copy_size, packed_size, dw_size;
-    int panels, blocks; /* of dw: panels of nr columns; per row of taps, blocks of its r * c rows */
-
-    int round; /* running */
 };
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
+static int part(int all, int i, int parts) { return (int)((int64_t)all * i / parts); }
 
 /* By shape alone: enough outputs feed many threads without slices, and slices cost memory. */
 static int choose_slices(size_t outputs, int chunks)
 {
     int slices = outputs <= 64 * 1024 ? 8 : outputs <= 256 * 1024 ? 4 : outputs <= 1024 * 1024 ? 2 : 1;
     return min_int(slices, chunks);
+}
+
+static void choose_source(struct weights_pass *p, bool normalised)
+{
+    const struct conv_shape *s = &p->s;
+    bool product = s->r == 1 && s->stride == 1 && s->pad == 0;
+    p->source = product && !normalised && s->c <= DIRECT_CHANNELS ? DIRECT : s->r > 1 && s->c <= REGION_CHANNELS ? REGION : TAPS;
+    p->units = p->source == REGION ? s->r : s->r * s->r;
+    p->unit_rows = p->source == REGION ? s->r * s->c : s->c;
+    p->blocks = divide_up(p->unit_rows, BLOCK_ROWS);
+    p->region_rows = (p->chunk_rows - 1) * s->stride + s->r;
+    p->region_cols = (s->wo - 1) * s->stride + s->r;
+    size_t pixels = (size_t)p->chunk_images * p->chunk_rows * s->wo;
+    if (p->source == REGION) {
+        p->pitch = (ptrdiff_t)s->stride * s->c;
+        p->row_pitch = (ptrdiff_t)s->stride * p->region_cols * s->c;
+        p->image_pitch = (ptrdiff_t)p->region_rows * p->region_cols * s->c;
+        p->copy_size = p->chunk_images * (size_t)p->image_pitch;
+    } else {
+        p->pitch = p->source == DIRECT ? s->c : divide_up(s->c, p->blocks);
+        p->row_pitch = s->wo * p->pitch;
+        p->image_pitch = p->chunk_rows * p->row_pitch;
+        p->copy_size = p->source == DIRECT ? 0 : pixels * p->pitch;
+    }
+    p->copy_size = (p->copy_size + 15) / 16 * 16;
+}
+
+/* Rows rather than columns: a group of rows packs dy again, which is less than to copy x again for each group of columns. */
+static void choose_groups(struct weights_pass *p)
+{
+    int groups = p->threads > 1 ? divide_up(TASKS * p->threads, p->slices) : 1, blocks = p->units * p->blocks;
+    p->row_groups = blocks >= 2 * groups ? groups : p->panels >= groups ? 1 : min_int(blocks, groups);
+    p->column_groups = min_int(p->panels, divide_up(groups, p->row_groups));
 }
 
 static struct weights_pass plan(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena)
@@ -66,24 +111,14 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     p.chunks = divide_up(s->n, p.chunk_images) * p.bands;
     p.dw_size = (size_t)s->r * s->r * s->c * s->k;
     p.slices = choose_slices(p.dw_size, p.chunks);
-
-    p.copy = s->pad != 0 || normalised;
-    p.copy_rows = (p.chunk_rows - 1) * s->stride + s->r;
-    p.copy_cols = (s->wo - 1) * s->stride + s->r;
-    p.row_stride = (ptrdiff_t)(p.copy ? p.copy_cols : s->w) * s->c;
-    p.image_stride = p.row_stride * (p.copy ? p.copy_rows : s->h);
-    p.copy_size = p.copy ? (size_t)p.chunk_images * p.image_stride : 0;
     p.panels = divide_up(s->k, p.kernels->nr);
-    p.blocks = divide_up(s->r * s->c, BLOCK_ROWS);
+    choose_source(&p, normalised);
+    choose_groups(&p);
     size_t pixels = (size_t)p.chunk_images * p.chunk_rows * s->wo;
-    p.packed_size = pixels * p.panels * p.kernels->nr;
-    size_t fit = ROUND_FLOATS / ((p.copy_size + p.packed_size) * p.slices);
-    p.round_chunks = min_int(divide_up(p.chunks, p.slices), fit < 1 ? 1 : (int)fit);
-
-    size_t buffers = (size_t)p.slices * p.round_chunks;
+    p.packed_size = pixels * divide_up(p.panels, p.column_groups) * p.kernels->nr;
     p.a_row = arena_alloc(arena, pixels, sizeof *p.a_row);
-    p.copies = arena_alloc(arena, buffers * p.copy_size, sizeof *p.copies);
-    p.packed = arena_alloc(arena, buffers * p.packed_size, sizeof *p.packed);
+    p.copies = arena_alloc(arena, p.threads * p.copy_size, sizeof *p.copies);
+    p.packed = arena_alloc(arena, p.threads * p.packed_size, sizeof *p.packed);
     p.partials = arena_alloc(arena, (p.slices - 1) * p.dw_size, sizeof *p.partials);
     return p;
 }
@@ -93,76 +128,120 @@ void conv_weights_measure(const struct engine *engine, const struct conv_shape *
     plan(engine, shape, normalised, arena);
 }
 
-/* What chunk j of a round is for a slice. */
 struct chunk {
     int image, images, row, rows; /* output rows */
     int pixels;
+    const float *dy;
 };
 
-static int slice_begin(const struct weights_pass *p, int slice) { return (int)((int64_t)p->chunks * slice / p->slices); }
-
-/* False past the slice's end. */
-static bool find_chunk(const struct weights_pass *p, struct chunk *chunk, int slice, int j)
+static struct chunk chunk_at(const struct weights_pass *p, int index)
 {
-    int index = slice_begin(p, slice) + p->round * p->round_chunks + j;
-    if (index >= slice_begin(p, slice + 1))
-        return false;
-    chunk->image = index / p->bands * p->chunk_images;
-    chunk->images = min_int(p->chunk_images, p->s.n - chunk->image);
-    chunk->row = index % p->bands * p->chunk_rows;
-    chunk->rows = min_int(p->chunk_rows, p->s.ho - chunk->row);
-    chunk->pixels = chunk->images * chunk->rows * p->s.wo;
-    return true;
+    struct chunk chunk = {.image = index / p->bands * p->chunk_images, .row = index % p->bands * p->chunk_rows};
+    chunk.images = min_int(p->chunk_images, p->s.n - chunk.image);
+    chunk.rows = min_int(p->chunk_rows, p->s.ho - chunk.row);
+    chunk.pixels = chunk.images * chunk.rows * p->s.wo;
+    chunk.dy = p->dy + ((ptrdiff_t)chunk.image * p->s.ho + chunk.row) * p->s.wo * p->s.k;
+    return chunk;
 }
 
-/* One image of a chunk's padded copy, or one panel of its dy. */
-static void prepare(void *ctx, size_t task, int thread)
+static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chunk *chunk, int shares)
 {
-    (void)thread;
-    const struct weights_pass *p = ctx;
     const struct conv_shape *s = &p->s;
-    int copies = p->copy ? p->chunk_images : 0;
-    size_t buffer = task / (copies + p->panels);
-    int part = (int)(task % (copies + p->panels));
-    struct chunk chunk;
-    if (!find_chunk(p, &chunk, (int)(buffer / p->round_chunks), (int)(buffer % p->round_chunks)))
-        return;
-    if (part < copies) {
-        if (part < chunk.images)
-            conv_read_padded(p->kernels, p->copies + buffer * p->copy_size + part * p->image_stride, p->input, chunk.image + part,
-                             s->h, s->w, s->c, chunk.row * s->stride - s->pad, (chunk.rows - 1) * s->stride + s->r, -s->pad, p->copy_cols);
-        return;
-    }
-    int nr = p->kernels->nr, panel = part - copies;
-    const float *dy = p->dy + ((ptrdiff_t)chunk.image * s->ho + chunk.row) * s->wo * s->k;
-    p->kernels->pack_b(p->packed + buffer * p->packed_size + (size_t)panel * chunk.pixels * nr, dy + panel * nr, s->k,
-                       chunk.pixels, min_int(nr, s->k - panel * nr));
+    int first = max_int(0, chunk->row * s->stride - s->pad);
+    int last = min_int(s->h, (chunk->row + chunk->rows - 1) * s->stride - s->pad + s->r);
+    size_t rows = chunk->images > 1 ? (size_t)chunk->images * s->h : last > first ? (size_t)(last - first) : 0;
+    const float *at = p->input->x + ((size_t)chunk->image * s->h + (chunk->images > 1 ? 0 : first)) * s->w * s->c;
+    return conv_fetch_of(at, rows * s->w * s->c, shares);
 }
 
-/* One block of one slice's dw, through the round's chunks. */
-static void accumulate(void *ctx, size_t task, int thread)
+/* A part of dw: blocks of rows (of all units), and panels. */
+struct group {
+    int slice, block, block_end, panel, panel_end;
+    float *copy, *packed;
+};
+
+static void copy_region(const struct weights_pass *p, float *copy, const struct chunk *chunk)
 {
-    (void)thread;
-    const struct weights_pass *p = ctx;
     const struct conv_shape *s = &p->s;
-    int nr = p->kernels->nr, panel = (int)(task % p->panels), rows = s->r * s->c;
-    task /= p->panels;
-    int block = (int)(task % p->blocks), tap = (int)(task / p->blocks % s->r), slice = (int)(task / p->blocks / s->r);
-    int begin = (int)((int64_t)rows * block / p->blocks), m = (int)((int64_t)rows * (block + 1) / p->blocks) - begin;
-    int n = min_int(nr, s->k - panel * nr);
-    float *dw = slice ? p->partials + (slice - 1) * p->dw_size : p->dw;
-    dw += ((ptrdiff_t)tap * rows + begin) * s->k + panel * nr;
-    if (p->round == 0)
-        for (int i = 0; i < m; i++)
-            memset(dw + (ptrdiff_t)i * s->k, 0, (size_t)n * sizeof *dw);
-    struct chunk chunk;
-    for (int j = 0; j < p->round_chunks && find_chunk(p, &chunk, slice, j); j++) {
-        size_t buffer = (size_t)slice * p->round_chunks + j;
-        const float *a = p->copy ? p->copies + buffer * p->copy_size
-                                 : p->input->x + chunk.image * p->image_stride + (ptrdiff_t)chunk.row * s->stride * p->row_stride;
-        p->kernels->brgemm_tn(dw, s->k, a + tap * p->row_stride + begin, p->a_row,
-                              p->packed + buffer * p->packed_size + (size_t)panel * chunk.pixels * nr, m, n, chunk.pixels);
+    for (int i = 0; i < chunk->images; i++)
+        conv_read_padded(p->kernels, copy + i * p->image_pitch, p->input, chunk->image + i, s->h, s->w, s->c,
+                         chunk->row * s->stride - s->pad, (chunk->rows - 1) * s->stride + s->r, -s->pad, p->region_cols);
+}
+
+static void copy_tap(const struct weights_pass *p, float *copy, const struct chunk *chunk, int tap, int channel, int channels)
+{
+    const struct conv_shape *s = &p->s;
+    struct conv_grid grid = {s->h, s->w, s->c, chunk->row * s->stride + tap / s->r - s->pad, chunk->rows, tap % s->r - s->pad, s->wo,
+                             s->stride, channel, channels};
+    for (int i = 0; i < chunk->images; i++)
+        conv_read_grid(p->kernels, copy + i * p->image_pitch, p->pitch, p->input, chunk->image + i, &grid);
+}
+
+/* dw's rows of one block (+)= the chunk's, for all panels of the group. */
+static void run_block(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int block, bool first,
+                      struct conv_fetch fetch[2])
+{
+    const struct conv_shape *s = &p->s;
+    int unit = block / p->blocks, begin = part(p->unit_rows, block % p->blocks, p->blocks);
+    int m = part(p->unit_rows, block % p->blocks + 1, p->blocks) - begin, nr = p->kernels->nr;
+    const float *a = g->copy + begin + unit * (ptrdiff_t)p->region_cols * s->c; /* REGION */
+    if (p->source == DIRECT)
+        a = p->input->x + ((ptrdiff_t)chunk->image * s->h + chunk->row) * s->w * s->c + begin;
+    if (p->source == TAPS) {
+        copy_tap(p, g->copy, chunk, unit, begin, m);
+        a = g->copy;
     }
+    float *dw = (g->slice ? p->partials + (g->slice - 1) * p->dw_size : p->dw) + ((ptrdiff_t)unit * p->unit_rows + begin) * s->k;
+    int strips = divide_up(m, STRIP_TILES * p->kernels->mr);
+    for (int panel = g->panel; panel < g->panel_end; panel++) {
+        int n = min_int(nr, s->k - panel * nr);
+        const float *b = g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr;
+        for (int strip = 0; strip < strips; strip++) {
+            int i = part(m, strip, strips), rows = part(m, strip + 1, strips) - i;
+            float *c = dw + (ptrdiff_t)i * s->k + panel * nr;
+            for (int row = 0; first && row < rows; row++)
+                memset(c + (ptrdiff_t)row * s->k, 0, (size_t)n * sizeof *c);
+            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, b, rows, n, chunk->pixels);
+            conv_fetch_share(&fetch[0]);
+            conv_fetch_share(&fetch[1]);
+        }
+    }
+}
+
+static void run_chunk(const struct weights_pass *p, const struct group *g, int index, bool first, bool last)
+{
+    struct chunk chunk = chunk_at(p, index);
+    int nr = p->kernels->nr;
+    if (p->source == REGION)
+        copy_region(p, g->copy, &chunk);
+    for (int panel = g->panel; panel < g->panel_end; panel++)
+        p->kernels->pack_b(g->packed + (size_t)(panel - g->panel) * chunk.pixels * nr, chunk.dy + panel * nr, p->s.k, chunk.pixels,
+                           min_int(nr, p->s.k - panel * nr));
+    struct conv_fetch fetch[2] = {{0}, {0}};
+    if (!last) {
+        struct chunk next = chunk_at(p, index + 1);
+        int strips = divide_up(divide_up(p->unit_rows, p->blocks), STRIP_TILES * p->kernels->mr);
+        int shares = (g->block_end - g->block) * (g->panel_end - g->panel) * strips;
+        fetch[0] = fetch_x(p, &next, shares);
+        fetch[1] = conv_fetch_of(next.dy, (size_t)next.pixels * p->s.k, shares);
+    }
+    for (int block = g->block; block < g->block_end; block++)
+        run_block(p, g, &chunk, block, first, fetch);
+}
+
+static void run_task(void *ctx, size_t task, int thread)
+{
+    const struct weights_pass *p = ctx;
+    int column = (int)(task % p->column_groups), row = (int)(task / p->column_groups % p->row_groups), blocks = p->units * p->blocks;
+    struct group g = {
+        .slice = (int)(task / p->column_groups / p->row_groups),
+        .block = part(blocks, row, p->row_groups), .block_end = part(blocks, row + 1, p->row_groups),
+        .panel = part(p->panels, column, p->column_groups), .panel_end = part(p->panels, column + 1, p->column_groups),
+        .copy = p->copies + thread * p->copy_size, .packed = p->packed + thread * p->packed_size,
+    };
+    int begin = part(p->chunks, g.slice, p->slices), end = part(p->chunks, g.slice + 1, p->slices);
+    for (int index = begin; index < end; index++)
+        run_chunk(p, &g, index, index == begin, index + 1 == end);
 }
 
 static void add_slices(void *ctx, size_t task, int thread)
@@ -180,7 +259,7 @@ static void fill_rows(const struct weights_pass *p)
     for (int image = 0; image < p->chunk_images; image++)
         for (int i = 0; i < p->chunk_rows; i++)
             for (int j = 0; j < p->s.wo; j++)
-                *a_row++ = image * p->image_stride + i * p->s.stride * p->row_stride + (ptrdiff_t)j * p->s.stride * p->s.c;
+                *a_row++ = image * p->image_pitch + i * p->row_pitch + j * p->pitch;
 }
 
 void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,
@@ -196,12 +275,7 @@ void conv_backward_weights(const struct engine *engine, float *dw, const struct 
     p.input = input;
     p.dy = dy;
     fill_rows(&p);
-    int copies = p.copy ? p.chunk_images : 0;
-    int rounds = divide_up(divide_up(p.chunks, p.slices), p.round_chunks); /* of the longest slice */
-    for (p.round = 0; p.round < rounds; p.round++) {
-        par_for(p.threads, (size_t)p.slices * p.round_chunks * (copies + p.panels), prepare, &p);
-        par_for(p.threads, (size_t)p.slices * p.s.r * p.blocks * p.panels, accumulate, &p);
-    }
+    par_for(p.threads, (size_t)p.slices * p.row_groups * p.column_groups, run_task, &p);
     if (p.slices > 1)
         par_for(p.threads, (p.dw_size + SUM_FLOATS - 1) / SUM_FLOATS, add_slices, &p);
 }
