@@ -45,10 +45,7 @@ double conv_macs(const struct conv_shape &s)
 
 double conv_products(const struct conv_shape &s)
 {
-    if (!winograd_suits(&s))
-        return conv_macs(s);
-    double tiles = static_cast<double>(s.n) * ((s.h + 3) / 4) * ((s.w + 3) / 4);
-    return 36 * tiles * s.c * s.k;
+    return winograd_suits(&s) ? static_cast<double>(s.n) * winograd_products(&s) * s.c * s.k : conv_macs(s);
 }
 
 /* exp of each similarity: for the loss, for the uniformity, for the gradient (rows_kernels.cc counts them). */

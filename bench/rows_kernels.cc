@@ -86,7 +86,7 @@ void winograd_input_rows(Rows &rows)
     add_kernel(rows, "winograd_input", "t8.c64", Work{12.0 * TILES * CHANNELS * 6, 12.0 * TILES * CHANNELS * 7, read, written},
                [](const struct kernels *k, Memory &m) -> Call {
         float *x = m.floats(6 * TILE_WIDTH * CHANNELS), *v = m.zeros<float>(POINTS * POINT);
-        return [=] { k->winograd_input(v, CHANNELS, k->nr, POINT, x, TILE_WIDTH * CHANNELS, CHANNELS, TILES, CHANNELS); };
+        return [=] { k->winograd_input(WINOGRAD_4X4, v, CHANNELS, k->nr, POINT, x, TILE_WIDTH * CHANNELS, CHANNELS, TILES, CHANNELS); };
     });
 }
 
@@ -95,7 +95,7 @@ void winograd_output_rows(Rows &rows)
     add_kernel(rows, "winograd_output", "k64", CHANNELS * Work{10.0 * 3, 10.0 * 7, POINTS * F, 16 * F},
                [](const struct kernels *k, Memory &m) -> Call {
         float *in = m.floats(POINTS * (CHANNELS + 16)), *y = m.zeros<float>(16 * CHANNELS);
-        return [=] { k->winograd_output(y, 4 * CHANNELS, CHANNELS, false, in, CHANNELS + 16, CHANNELS); };
+        return [=] { k->winograd_output(WINOGRAD_4X4, y, 4 * CHANNELS, CHANNELS, false, in, CHANNELS + 16, CHANNELS); };
     });
 }
 
@@ -104,7 +104,7 @@ void winograd_gradient_rows(Rows &rows)
     add_kernel(rows, "winograd_gradient", "t8.k64", TILES * CHANNELS * Work{10.0 * 2, 10.0 * 7, 16 * F, POINTS * F},
                [](const struct kernels *k, Memory &m) -> Call {
         float *dy = m.floats(16 * TILES * CHANNELS), *to = m.zeros<float>(POINTS * POINT);
-        return [=] { k->winograd_gradient(to, k->nr, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
+        return [=] { k->winograd_gradient(WINOGRAD_4X4, to, k->nr, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
     });
 }
 
@@ -115,7 +115,7 @@ void winograd_weights_rows(Rows &rows)
     add_kernel(rows, "winograd_weights", "1024", FILTERS * Work{9.0, 9.0 * 11, 9 * F, POINTS * F},
                [](const struct kernels *k, Memory &m) -> Call {
         float *w = m.floats(9 * FILTERS), *u = m.zeros<float>(POINTS * (FILTERS + 16));
-        return [=] { k->winograd_weights(u, FILTERS + 16, w, FILTERS, FILTERS); };
+        return [=] { k->winograd_weights(WINOGRAD_4X4, u, FILTERS + 16, w, FILTERS, FILTERS); };
     });
 }
 
@@ -124,7 +124,7 @@ void winograd_weights_gradient_rows(Rows &rows)
     add_kernel(rows, "winograd_weights_gradient", "1024", FILTERS * Work{9.0 * 4, 9.0 * 8, POINTS * F, 9 * F},
                [](const struct kernels *k, Memory &m) -> Call {
         float *u = m.floats(POINTS * (FILTERS + 16)), *dw = m.zeros<float>(9 * FILTERS);
-        return [=] { k->winograd_weights_gradient(dw, FILTERS, u, FILTERS + 16, 0, 1, FILTERS); };
+        return [=] { k->winograd_weights_gradient(WINOGRAD_4X4, dw, FILTERS, u, FILTERS + 16, 0, 1, FILTERS); };
     });
 }
 

@@ -9,6 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Kinds of Winograd transforms. Inputs, points and outputs of a tile along one dimension, and how far apart tiles' inputs begin: */
+enum winograd {
+    WINOGRAD_4X4,          /* stride 1: 6 -> 6 -> 4, 4 apart; 36 products for 144 */
+    WINOGRAD_3X3,          /* stride 1: 5 -> 5 -> 3, 3 apart; 25 products for 81: for maps of 3 and 6 pixels */
+    WINOGRAD_STRIDED,      /* stride 2: 9 -> 9 -> 4, 8 apart; 81 products for 144. Points 0 to 3 of a dimension share the first of the
+                              weights' 6 points, points 4 to 8 have the others */
+    WINOGRAD_STRIDED_DATA, /* its gradient by data: 5 (of dy) -> 9 -> 8, 4 apart */
+};
+
 struct kernels {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
 
@@ -33,24 +42,25 @@ struct kernels {
     /* dst[k][nr] = the transpose of src[n][0..k) at row stride ld, columns from n on zero. */
     void (*pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
 
-    /* ---- Winograd F(4x4, 3x3) for 3x3 convolutions of stride 1 (Lavin and Gray 2016). A tile is 4x4 outputs, made of 6x6 inputs; its
-     * 36 points lie `point` apart, row by row. Pixel (i, j) of a tile is at + i row + j col, c or k channels contiguous. ---- */
+    /* ---- Winograd (Lavin and Gray 2016), for 3x3 convolutions: enum winograd says of what kind. A tile's points lie `point` apart,
+     * row by row; pixel (i, j) of a tile is at + i row + j col, c or k channels contiguous. ---- */
 
-    /* V = B^T d B of `tiles` tiles side by side, whose inputs begin 4 col apart. Channels lie in panels of nr: channel j of tile t's
-     * point p at v + p point + t v_tile + j / nr panel + j % nr; with panel = nr they are contiguous. */
-    void (*winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col,
-                           int tiles, int c);
-    /* Y = or += A^T M A: 4x4 outputs of one tile, whose point p, k floats, is at m + p point. */
-    void (*winograd_output)(float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m, ptrdiff_t point, int k);
-    /* M = A dY A^T of `tiles` tiles of 4x4 side by side, laid out as V is. */
-    void (*winograd_gradient)(float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row,
-                              ptrdiff_t col, int tiles, int k);
+    /* V = B^T d B of `tiles` tiles side by side. Channels lie in panels of nr: channel j of tile t's point p at
+     * v + p point + t v_tile + j / nr panel + j % nr; with panel = nr they are contiguous. */
+    void (*winograd_input)(enum winograd kind, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x,
+                           ptrdiff_t row, ptrdiff_t col, int tiles, int c);
+    /* Y = or += A^T M A: the outputs of one tile, whose point p, k floats, is at m + p point. */
+    void (*winograd_output)(enum winograd kind, float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m,
+                            ptrdiff_t point, int k);
+    /* M = A dY A^T of the outputs of `tiles` tiles side by side, laid out as V is. */
+    void (*winograd_gradient)(enum winograd kind, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy,
+                              ptrdiff_t row, ptrdiff_t col, int tiles, int k);
     /* U = G g G^T, element-wise over count filters: tap t of filter i is w[t tap + i] (tap < 0 and w at the last tap turn them by 180
      * degrees), its point p goes to u[p point + i]. */
-    void (*winograd_weights)(float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);
+    void (*winograd_weights)(enum winograd kind, float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);
     /* dw = G^T U G of count filters, U the sum of `slices` that begin `slice` apart, added in their order. */
-    void (*winograd_weights_gradient)(float *dw, ptrdiff_t tap, const float *u, ptrdiff_t point, ptrdiff_t slice, int slices,
-                                      size_t count);
+    void (*winograd_weights_gradient)(enum winograd kind, float *dw, ptrdiff_t tap, const float *u, ptrdiff_t point, ptrdiff_t slice,
+                                      int slices, size_t count);
 
     /* ---- Batch norm and element-wise, over rows of c channels, (rows, c) contiguous; lanes are channels ---- */
 

@@ -25,7 +25,8 @@ static const struct {
     {1, 1, 300, 2, 3, 1, 1, 1},   /* a row longer than a chunk */
     /* Winograd: whole tiles, others, many slices and units, channels beyond panels, and weights for which units are shared */
     {5, 8, 8, 16, 40, 3, 1, 1}, {3, 7, 6, 9, 33, 3, 1, 1}, {2, 36, 33, 8, 16, 3, 1, 1}, {90, 4, 4, 16, 16, 3, 1, 1},
-    {3, 4, 4, 136, 130, 3, 1, 1}, {1, 6, 6, 257, 512, 3, 1, 1},
+    {3, 4, 4, 136, 130, 3, 1, 1}, {1, 6, 6, 257, 512, 3, 1, 1}, {20, 3, 3, 9, 12, 3, 1, 1}, {5, 8, 7, 9, 33, 3, 2, 1},
+    {2, 33, 32, 8, 16, 3, 2, 1}, {1, 8, 8, 257, 512, 3, 2, 1}, {2, 7, 8, 129, 130, 3, 2, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 static const int thread_counts[] = {1, 2, 3, 5};

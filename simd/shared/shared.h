@@ -29,14 +29,15 @@ void ISA_FN(pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
 
 /* ---- Winograd: winograd.c ---- */
 
-void ISA_FN(winograd_input)(float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x, ptrdiff_t row, ptrdiff_t col,
-                            int tiles, int c);
-void ISA_FN(winograd_output)(float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m, ptrdiff_t point, int k);
-void ISA_FN(winograd_gradient)(float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy, ptrdiff_t row,
-                               ptrdiff_t col, int tiles, int k);
-void ISA_FN(winograd_weights)(float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);
-void ISA_FN(winograd_weights_gradient)(float *dw, ptrdiff_t tap, const float *u, ptrdiff_t point, ptrdiff_t slice, int slices,
-                                       size_t count);
+void ISA_FN(winograd_input)(enum winograd kind, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const float *x,
+                            ptrdiff_t row, ptrdiff_t col, int tiles, int c);
+void ISA_FN(winograd_output)(enum winograd kind, float *y, ptrdiff_t row, ptrdiff_t col, bool accumulate, const float *m,
+                             ptrdiff_t point, int k);
+void ISA_FN(winograd_gradient)(enum winograd kind, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point, const float *dy,
+                               ptrdiff_t row, ptrdiff_t col, int tiles, int k);
+void ISA_FN(winograd_weights)(enum winograd kind, float *u, ptrdiff_t point, const float *w, ptrdiff_t tap, size_t count);
+void ISA_FN(winograd_weights_gradient)(enum winograd kind, float *dw, ptrdiff_t tap, const float *u, ptrdiff_t point, ptrdiff_t slice,
+                                       int slices, size_t count);
 
 /* ---- Batch norm: norm.c ---- */
 

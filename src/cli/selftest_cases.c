@@ -111,61 +111,78 @@ static void pack_bt(struct selftest *t)
 
 /* ---- Winograd: 2 tiles side by side; points and panels as a caller would lay them out ---- */
 
-enum { POINTS = 36, TILES = 2, SIDE = 4 * TILES + 2 };
+enum { MOST_POINTS = 81, TILES = 2, SIDE = 17 };
+
+static const int tile_points[] = {36, 25, 81, 81}, tile_outputs[] = {4, 3, 4, 8}, filter_points[] = {36, 25, 36};
+
+/* Panels are as wide as the ISA likes: hashed channel by channel. */
+static void absorb_panels(struct selftest *t, const float *v, int points, int c)
+{
+    int nr = t->k->nr, panels = (c + nr - 1) / nr, panel = TILES * nr;
+    float channel[MOST_POINTS * TILES];
+    for (int j = 0; j < c; j++) {
+        for (int i = 0; i < points * TILES; i++)
+            channel[i] = v[i / TILES * panels * panel + j / nr * panel + i % TILES * nr + j % nr];
+        absorb(channel, points * TILES);
+    }
+}
 
 static void winograd_input(struct selftest *t)
 {
-    for (int c = 1; c <= 37; c += 18) {
-        float *x = random_floats(6 * SIDE * c), *v = take(POINTS * TILES * c);
-        t->k->winograd_input(v, c, t->k->nr, TILES * c, x, SIDE * c, c, TILES, c);
-        absorb(v, POINTS * TILES * c);
-    }
+    for (enum winograd kind = WINOGRAD_4X4; kind <= WINOGRAD_STRIDED_DATA; kind++)
+        for (int c = 1; c <= 37; c += 18) {
+            int nr = t->k->nr, panel = TILES * nr, point = (c + nr - 1) / nr * panel;
+            float *x = random_floats(9 * SIDE * c), *v = take(tile_points[kind] * point);
+            t->k->winograd_input(kind, v, nr, panel, point, x, SIDE * c, c, TILES, c);
+            absorb_panels(t, v, tile_points[kind], c);
+        }
 }
 
 static void winograd_output(struct selftest *t)
 {
-    for (int k = 1; k <= 37; k += 18)
-        for (int accumulate = 0; accumulate < 2; accumulate++) {
-            float *m = random_floats(POINTS * k), *y = random_floats(4 * 5 * k);
-            t->k->winograd_output(y, 5 * k, k, accumulate, m, k, k);
-            absorb(y, 4 * 5 * k);
-        }
+    for (enum winograd kind = WINOGRAD_4X4; kind <= WINOGRAD_STRIDED_DATA; kind++)
+        for (int k = 1; k <= 37; k += 18)
+            for (int accumulate = 0; accumulate < 2; accumulate++) {
+                int row = tile_outputs[kind] + 1, rows = tile_outputs[kind];
+                float *m = random_floats(tile_points[kind] * k), *y = random_floats(rows * row * k);
+                t->k->winograd_output(kind, y, row * k, k, accumulate, m, k, k);
+                absorb(y, rows * row * k);
+            }
 }
 
-/* Panels are as wide as the ISA likes: hashed channel by channel. */
 static void winograd_gradient(struct selftest *t)
 {
-    for (int k = 1; k <= 37; k += 18) {
-        int nr = t->k->nr, panels = (k + nr - 1) / nr, panel = TILES * nr;
-        float *dy = random_floats(4 * SIDE * k), *m = take(POINTS * panels * panel), channel[POINTS * TILES];
-        t->k->winograd_gradient(m, nr, panel, panels * panel, dy, SIDE * k, k, TILES, k);
-        for (int j = 0; j < k; j++) {
-            for (int i = 0; i < POINTS * TILES; i++)
-                channel[i] = m[i / TILES * panels * panel + j / nr * panel + i % TILES * nr + j % nr];
-            absorb(channel, POINTS * TILES);
+    for (enum winograd kind = WINOGRAD_4X4; kind <= WINOGRAD_STRIDED; kind++)
+        for (int k = 1; k <= 37; k += 18) {
+            int nr = t->k->nr, panel = TILES * nr, point = (k + nr - 1) / nr * panel;
+            float *dy = random_floats(4 * SIDE * k), *m = take(tile_points[kind] * point);
+            t->k->winograd_gradient(kind, m, nr, panel, point, dy, SIDE * k, k, TILES, k);
+            absorb_panels(t, m, tile_points[kind], k);
         }
-    }
 }
 
 static void winograd_weights(struct selftest *t)
 {
-    for (int count = 1; count <= 37; count += 18) {
-        float *w = random_floats(9 * count), *u = take(POINTS * count);
-        t->k->winograd_weights(u, count, w, count, count);
-        absorb(u, POINTS * count);
-        t->k->winograd_weights(u, count, w + 8 * count, -count, count);
-        absorb(u, POINTS * count);
-    }
+    for (enum winograd kind = WINOGRAD_4X4; kind <= WINOGRAD_STRIDED; kind++)
+        for (int count = 1; count <= 37; count += 18) {
+            float *w = random_floats(9 * count), *u = take(filter_points[kind] * count);
+            t->k->winograd_weights(kind, u, count, w, count, count);
+            absorb(u, filter_points[kind] * count);
+            t->k->winograd_weights(kind, u, count, w + 8 * count, -count, count);
+            absorb(u, filter_points[kind] * count);
+        }
 }
 
 static void winograd_weights_gradient(struct selftest *t)
 {
-    for (int count = 1; count <= 37; count += 18)
-        for (int slices = 1; slices <= 3; slices++) {
-            float *u = random_floats(POINTS * count * slices), *dw = take(9 * count);
-            t->k->winograd_weights_gradient(dw, count, u, count, POINTS * count, slices, count);
-            absorb(dw, 9 * count);
-        }
+    for (enum winograd kind = WINOGRAD_4X4; kind <= WINOGRAD_STRIDED; kind++)
+        for (int count = 1; count <= 37; count += 18)
+            for (int slices = 1; slices <= 3; slices++) {
+                int points = filter_points[kind];
+                float *u = random_floats(points * count * slices), *dw = take(9 * count);
+                t->k->winograd_weights_gradient(kind, dw, count, u, count, points * count, slices, count);
+                absorb(dw, 9 * count);
+            }
 }
 
 /* ---- Rows of channels ---- */

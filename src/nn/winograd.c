@@ -1,6 +1,6 @@
 /* Forward, and by data, which is forward of dy with the weights turned and transposed: Y = A^T [sum over c of U V] A.
  *
- * A unit of work is a few slices: their tiles are transformed, each of the 36 points is one matrix product (tiles x c) (c x k), and
+ * A unit of work is a few slices: their tiles are transformed, each of their points is one matrix product (tiles x c) (c x k), and
  * its outputs are transformed back. V and M of a unit stay in L2 where it is a thread's own; where the weights are large a unit is
  * shared by all threads instead, so that each part of U is read from memory once for many tiles. Nothing here can change a bit: an
  * element of M is one chain over c. */
@@ -11,12 +11,12 @@
 #include <string.h>
 
 enum {
-    OWN_TILES = 24,
-    SHARED_TILES = 256,
+    OWN_POINTS = 24 * 36,     /* of a unit: two or three of a micro-kernel's tiles for each */
+    SHARED_POINTS = 256 * 36,
     SHARED_WEIGHTS = 256 * 512, /* c x k from which a unit is shared: U takes 18 MB */
 };
 
-struct winograd {
+struct pass {
     const struct kernels *kernels;
     int threads;
     struct tiling tiling;
@@ -43,23 +43,15 @@ struct winograd {
 
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
-bool winograd_suits(const struct conv_shape *s)
+static struct pass plan(const struct engine *engine, const struct conv_shape *s, bool turned, struct arena *arena)
 {
-    /* 36 products a tile against 9 an output: maps of 1 or 2 pixels gain nothing. Few channels leave the transforms, which cost by
-     * channel, more work than the products. */
-    return s->r == 3 && s->stride == 1 && s->pad == 1 && s->c >= 8 && s->k >= 8 &&
-           POINTS * divide_up(s->h, TILE) * divide_up(s->w, TILE) <= 6 * s->h * s->w;
-}
-
-static struct winograd plan(const struct engine *engine, const struct conv_shape *s, bool turned, struct arena *arena)
-{
-    struct winograd g = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s->n, s->h, s->w),
+    struct pass g = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s, turned),
                          .c = turned ? s->k : s->c, .k = turned ? s->c : s->k, .turned = turned};
     int nr = g.kernels->nr, slice_tiles = g.tiling.slice_tiles;
     size_t slices = g.tiling.slices.count;
     g.panels = divide_up(g.k, nr);
     g.shared = (size_t)g.c * g.k >= SHARED_WEIGHTS;
-    g.unit_slices = divide_up(g.shared ? SHARED_TILES : OWN_TILES, slice_tiles);
+    g.unit_slices = divide_up((g.shared ? SHARED_POINTS : OWN_POINTS) / g.tiling.points, slice_tiles);
     if ((size_t)g.unit_slices > slices)
         g.unit_slices = (int)slices;
     g.unit_tiles = g.unit_slices * slice_tiles;
@@ -70,13 +62,13 @@ static struct winograd plan(const struct engine *engine, const struct conv_shape
     g.v_point = point_stride((size_t)g.unit_tiles * g.v_tile);
     g.m_point = point_stride((size_t)g.unit_tiles * g.m_tile);
     size_t buffers = g.shared ? 1 : g.threads;
-    g.u = arena_alloc(arena, POINTS * (size_t)g.u_point, sizeof *g.u);
-    g.v = arena_alloc(arena, buffers * POINTS * g.v_point, sizeof *g.v);
-    g.m = arena_alloc(arena, buffers * POINTS * g.m_point, sizeof *g.m);
+    g.u = arena_alloc(arena, weight_points(g.tiling.kind) * (size_t)g.u_point, sizeof *g.u);
+    g.v = arena_alloc(arena, buffers * g.tiling.points * g.v_point, sizeof *g.v);
+    g.m = arena_alloc(arena, buffers * g.tiling.points * g.m_point, sizeof *g.m);
     g.v_row = arena_alloc(arena, g.unit_tiles, sizeof *g.v_row);
     g.m_row = arena_alloc(arena, g.unit_tiles, sizeof *g.m_row);
     g.copies = arena_alloc(arena, g.threads * tiling_copy_floats(&g.tiling, g.c), sizeof *g.copies);
-    g.edges = arena_alloc(arena, (size_t)g.threads * TILE * TILE * g.k, sizeof *g.edges);
+    g.edges = arena_alloc(arena, (size_t)g.threads * g.tiling.out * g.tiling.out * g.k, sizeof *g.edges);
     if (turned)
         g.transposed = arena_alloc(arena, 9 * (size_t)g.panels * nr * g.c, sizeof *g.transposed);
     return g;
@@ -100,12 +92,12 @@ size_t winograd_scratch(const struct engine *engine, const struct conv_shape *sh
 static void transform_weights(void *ctx, size_t channel, int thread)
 {
     (void)thread;
-    const struct winograd *g = ctx;
+    const struct pass *g = ctx;
     int nr = g->kernels->nr;
     ptrdiff_t tap = (ptrdiff_t)g->c * g->k;
     for (int panel = 0; panel < g->panels; panel++) {
         int n = g->k - panel * nr < nr ? g->k - panel * nr : nr;
-        g->kernels->winograd_weights(g->u + ((size_t)panel * g->c + channel) * nr, g->u_point, g->w + channel * g->k + panel * nr, tap, n);
+        g->kernels->winograd_weights(g->tiling.kind, g->u + ((size_t)panel * g->c + channel) * nr, g->u_point, g->w + channel * g->k + panel * nr, tap, n);
     }
 }
 
@@ -113,32 +105,32 @@ static void transform_weights(void *ctx, size_t channel, int thread)
 static void transform_turned_weights(void *ctx, size_t panel, int thread)
 {
     (void)thread;
-    const struct winograd *g = ctx;
+    const struct pass *g = ctx;
     int nr = g->kernels->nr, n = g->k - (int)panel * nr < nr ? g->k - (int)panel * nr : nr;
     size_t filters = (size_t)g->c * nr;
     ptrdiff_t tap = (ptrdiff_t)(g->panels * filters);
     for (int t = 0; t < 9; t++)
         g->kernels->pack_bt(g->transposed + t * tap + panel * filters, g->w + ((size_t)t * g->k + panel * nr) * g->c, g->c, g->c, n);
-    g->kernels->winograd_weights(g->u + panel * filters, g->u_point, g->transposed + 8 * tap + panel * filters, -tap, filters);
+    g->kernels->winograd_weights(g->tiling.kind, g->u + panel * filters, g->u_point, g->transposed + 8 * tap + panel * filters, -tap, filters);
 }
 
 /* ---- The three steps of a unit ---- */
 
-static size_t unit_end(const struct winograd *g, size_t unit)
+static size_t unit_end(const struct pass *g, size_t unit)
 {
     size_t end = (unit + 1) * g->unit_slices;
     return end < g->tiling.slices.count ? end : g->tiling.slices.count;
 }
 
-static int unit_tiles(const struct winograd *g, size_t unit) { return tiles_of(&g->tiling, unit * g->unit_slices, unit_end(g, unit)); }
+static int unit_tiles(const struct pass *g, size_t unit) { return tiles_of(&g->tiling, unit * g->unit_slices, unit_end(g, unit)); }
 
 /* Where a slice's first tile lies in its unit. */
-static size_t first_tile(const struct winograd *g, size_t slice)
+static size_t first_tile(const struct pass *g, size_t slice)
 {
     return (size_t)tiles_of(&g->tiling, slice / g->unit_slices * g->unit_slices, slice);
 }
 
-static void transform_input(const struct winograd *g, size_t slice, float *v, int thread)
+static void transform_input(const struct pass *g, size_t slice, float *v, int thread)
 {
     struct area area = slice_area(&g->tiling, slice);
     tiling_input(g->kernels, v + first_tile(g, slice) * g->v_tile, g->v_tile, g->kernels->nr, g->v_point, &g->tiling, &area, g->input, g->c,
@@ -146,43 +138,45 @@ static void transform_input(const struct winograd *g, size_t slice, float *v, in
 }
 
 /* Panels begin .. end of one point. */
-static void multiply(const struct winograd *g, int point, const float *v, float *m, int tiles, int begin, int end)
+static void multiply(const struct pass *g, int point, const float *v, float *m, int tiles, int begin, int end)
 {
     static const ptrdiff_t tap = 0;
     int nr = g->kernels->nr;
-    const float *u = g->u + point * g->u_point;
+    const float *u = g->u + weight_point(g->tiling.kind, point) * g->u_point;
     for (int panel = begin; panel < end; panel++)
         g->kernels->brgemm(m + point * g->m_point + panel * nr, g->m_row, v + point * g->v_point, g->v_row, &tap,
                            u + (size_t)panel * g->c * nr, tiles, g->k - panel * nr < nr ? g->k - panel * nr : nr, g->c, 1, false);
 }
 
 /* A tile of which only rows x cols lie inside the image. */
-static void output_edge(const struct winograd *g, float *y, const float *m, int rows, int cols, float *edge)
+static void output_edge(const struct pass *g, float *y, const float *m, int rows, int cols, float *edge)
 {
-    ptrdiff_t k = g->k, row = g->tiling.w * k;
-    g->kernels->winograd_output(edge, TILE * k, k, false, m, g->m_point, g->k);
+    ptrdiff_t k = g->k, row = g->tiling.target_w * k, edge_row = g->tiling.out * k;
+    g->kernels->winograd_output(g->tiling.kind, edge, edge_row, k, false, m, g->m_point, g->k);
     for (int i = 0; i < rows; i++)
         if (g->accumulate)
-            g->kernels->add(y + i * row, edge + i * TILE * k, cols * k);
+            g->kernels->add(y + i * row, edge + i * edge_row, cols * k);
         else
-            memcpy(y + i * row, edge + i * TILE * k, cols * k * sizeof *y);
+            memcpy(y + i * row, edge + i * edge_row, cols * k * sizeof *y);
 }
 
-static void transform_output(const struct winograd *g, size_t slice, const float *m, int thread)
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+static void transform_output(const struct pass *g, size_t slice, const float *m, int thread)
 {
     const struct tiling *t = &g->tiling;
     struct area area = slice_area(t, slice);
-    ptrdiff_t k = g->k, row = t->w * k;
+    ptrdiff_t k = g->k, row = t->target_w * k;
     m += first_tile(g, slice) * g->m_tile;
     for (int tile = 0; tile < area.tiles; tile++, m += g->m_tile) {
         int image = area.image + tile / (area.tile_rows * t->cols);
-        int i = area.line + tile / t->cols % area.tile_rows * TILE, j = tile % t->cols * TILE;
-        float *y = g->y + ((ptrdiff_t)image * t->h + i) * row + j * k;
-        if (i + TILE <= t->h && j + TILE <= t->w)
-            g->kernels->winograd_output(y, row, k, g->accumulate, m, g->m_point, g->k);
+        int i = (area.line / t->cells + tile / t->cols % area.tile_rows) * t->out, j = tile % t->cols * t->out;
+        int rows = min_int(t->out, t->target_h - i), cols = min_int(t->out, t->target_w - j);
+        float *y = g->y + ((ptrdiff_t)image * t->target_h + i) * row + j * k;
+        if (rows == t->out && cols == t->out)
+            g->kernels->winograd_output(t->kind, y, row, k, g->accumulate, m, g->m_point, g->k);
         else
-            output_edge(g, y, m, t->h - i < TILE ? t->h - i : TILE, t->w - j < TILE ? t->w - j : TILE,
-                        g->edges + thread * TILE * TILE * k);
+            output_edge(g, y, m, rows, cols, g->edges + thread * t->out * t->out * k);
     }
     if (g->sums) {
         size_t first, rows = slice_pixels(&t->slices, slice, &first), at = slice * g->k;
@@ -193,23 +187,23 @@ static void transform_output(const struct winograd *g, size_t slice, const float
 /* ---- Units of one thread, or of all ---- */
 
 /* Part of what the next unit will read, and of what this one will write. */
-static void prefetch(const struct winograd *g, size_t unit, size_t next, int part, int parts)
+static void prefetch(const struct pass *g, size_t unit, size_t next, int part, int parts)
 {
-    for (size_t slice = next * g->unit_slices; next < g->units && slice < unit_end(g, next); slice++)
-        tiling_prefetch(&g->tiling, slice, g->input->x, g->c, part, parts);
-    for (size_t slice = unit * g->unit_slices; slice < unit_end(g, unit); slice++)
-        tiling_prefetch(&g->tiling, slice, g->y, g->k, part, parts);
+    const struct tiling *t = &g->tiling;
+    if (next < g->units)
+        tiling_prefetch(t, next * g->unit_slices, unit_end(g, next), g->input->x, t->source_h, t->source_w, g->c, part, parts);
+    tiling_prefetch(t, unit * g->unit_slices, unit_end(g, unit), g->y, t->target_h, t->target_w, g->k, part, parts);
 }
 
 static void run_own_unit(void *ctx, size_t unit, int thread)
 {
-    const struct winograd *g = ctx;
-    float *v = g->v + (size_t)thread * POINTS * g->v_point, *m = g->m + (size_t)thread * POINTS * g->m_point;
+    const struct pass *g = ctx;
+    float *v = g->v + (size_t)thread * g->tiling.points * g->v_point, *m = g->m + (size_t)thread * g->tiling.points * g->m_point;
     int tiles = unit_tiles(g, unit);
     for (size_t slice = unit * g->unit_slices; slice < unit_end(g, unit); slice++)
         transform_input(g, slice, v, thread);
-    for (int point = 0; point < POINTS; point++) {
-        prefetch(g, unit, unit + g->threads, point, POINTS); /* most likely this thread's next */
+    for (int point = 0; point < g->tiling.points; point++) {
+        prefetch(g, unit, unit + g->threads, point, g->tiling.points); /* most likely this thread's next */
         multiply(g, point, v, m, tiles, 0, g->panels);
     }
     for (size_t slice = unit * g->unit_slices; slice < unit_end(g, unit); slice++)
@@ -218,7 +212,7 @@ static void run_own_unit(void *ctx, size_t unit, int thread)
 
 static void shared_input(void *ctx, size_t slice, int thread)
 {
-    const struct winograd *g = ctx;
+    const struct pass *g = ctx;
     transform_input(g, g->unit * g->unit_slices + slice, g->v, thread);
 }
 
@@ -227,20 +221,20 @@ enum { PANEL_GROUPS = 4 }; /* tasks of a point */
 static void shared_multiply(void *ctx, size_t task, int thread)
 {
     (void)thread;
-    const struct winograd *g = ctx;
+    const struct pass *g = ctx;
     int group = (int)(task % PANEL_GROUPS);
-    prefetch(g, g->unit, g->unit + 1, (int)task, POINTS * PANEL_GROUPS);
+    prefetch(g, g->unit, g->unit + 1, (int)task, g->tiling.points * PANEL_GROUPS);
     multiply(g, (int)(task / PANEL_GROUPS), g->v, g->m, unit_tiles(g, g->unit), g->panels * group / PANEL_GROUPS,
              g->panels * (group + 1) / PANEL_GROUPS);
 }
 
 static void shared_output(void *ctx, size_t slice, int thread)
 {
-    const struct winograd *g = ctx;
+    const struct pass *g = ctx;
     transform_output(g, g->unit * g->unit_slices + slice, g->m, thread);
 }
 
-static void run(struct winograd *g)
+static void run(struct pass *g)
 {
     for (int i = 0; i < g->unit_tiles; i++) {
         g->v_row[i] = i * g->v_tile;
@@ -257,7 +251,7 @@ static void run(struct winograd *g)
     for (g->unit = 0; g->unit < g->units; g->unit++) {
         size_t slices = unit_end(g, g->unit) - g->unit * g->unit_slices;
         par_for(g->threads, slices, shared_input, g);
-        par_for(g->threads, POINTS * PANEL_GROUPS, shared_multiply, g);
+        par_for(g->threads, (size_t)g->tiling.points * PANEL_GROUPS, shared_multiply, g);
         par_for(g->threads, slices, shared_output, g);
     }
 }
@@ -266,7 +260,7 @@ void winograd_forward(const struct engine *engine, float *y, const struct conv_s
                       const float *w, const struct conv_shape *shape, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct winograd g = plan(engine, shape, false, &arena);
+    struct pass g = plan(engine, shape, false, &arena);
     g.y = y;
     g.sums = sums;
     g.input = input;
@@ -278,7 +272,7 @@ void winograd_backward_data(const struct engine *engine, float *dx, bool accumul
                             const struct conv_shape *shape, void *scratch)
 {
     struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
-    struct winograd g = plan(engine, shape, true, &arena);
+    struct pass g = plan(engine, shape, true, &arena);
     g.y = dx;
     g.accumulate = accumulate;
     g.input = &(struct conv_input){.x = dy};

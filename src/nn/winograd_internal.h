@@ -1,6 +1,6 @@
-/* What the passes of a Winograd convolution share: how the pixels of a slice (slices.h) become tiles of 4x4 outputs. Tiles of a slice
- * are numbered image by image, row by row. Where an image is no multiple of 4, its last tiles reach beyond it: they read zeros there,
- * and what they compute there is dropped. */
+/* What the passes of a Winograd convolution share: how the pixels of a slice (slices.h) of the output become tiles. A tile is cells x
+ * cells of those pixels; tiles of a slice are numbered image by image, row by row. Where an image is no multiple of a tile, its last
+ * tiles reach beyond it: they read zeros there, and what they compute there is dropped. */
 #ifndef NN_WINOGRAD_INTERNAL_H
 #define NN_WINOGRAD_INTERNAL_H
 
@@ -8,15 +8,32 @@
 #include "nn/winograd.h"
 #include "simd/kernels.h"
 
-enum { TILE = 4, POINTS = 36, CACHE_LINE = 16 /* floats */ };
+enum { CACHE_LINE = 16 /* floats */ };
 
 struct tiling {
-    int h, w, cols;      /* of an image; cols: tiles side by side */
+    enum winograd kind;
+    int points;               /* of a tile, in all */
+    int cells;                /* of a tile along one dimension */
+    int source_h, source_w;   /* of an image that is transformed */
+    int in, step, before;     /* tile i reads `in` of its pixels, from i step - before on */
+    int target_h, target_w, out; /* of an image that is written, and a tile's pixels of it along one dimension */
+    int h, w;                 /* of the images whose pixels are the cells: the convolution's output */
+    int cols;                 /* tiles side by side */
     struct slices slices;
-    int slice_tiles;     /* the most of a slice */
+    int slice_tiles;          /* the most of a slice */
 };
 
-struct tiling tiling_of(int n, int h, int w);
+/* The points that the weights of a convolution have in all. */
+int weight_points(enum winograd kind);
+/* Which of them meets point p of a tile; and the points p that weight point q meets, `side` rows apart. */
+int weight_point(enum winograd kind, int p);
+struct meeting {
+    int first, rows, cols, side;
+};
+struct meeting tile_points(enum winograd kind, int q);
+
+/* Of forward and by weights; of by data. */
+struct tiling tiling_of(const struct conv_shape *shape, bool data);
 
 /* The part of the images that a slice is. */
 struct area {
@@ -29,16 +46,16 @@ struct area slice_area(const struct tiling *t, size_t slice);
 /* Tiles of the slices begin .. end. */
 int tiles_of(const struct tiling *t, size_t begin, size_t end);
 
-/* The input tiles of a slice need: images x (4 tile_rows + 2) x (4 cols + 2) pixels of c channels, one image at a time. */
+/* The input of one image's tiles in a slice: its rows and columns with c channels, padded. */
 size_t tiling_copy_floats(const struct tiling *t, int c);
 
 /* V of a slice's tiles, laid out as kernels.h says; copy: tiling_copy_floats. */
 void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
                   const struct area *area, const struct conv_input *input, int c, float *copy);
 
-/* Part `part` of `parts` of a slice's pixels (c channels of each), fetched into L2: products leave the bus idle, and a transform that
- * had to wait for memory would take three times as long. */
-void tiling_prefetch(const struct tiling *t, size_t slice, const float *pixels, int c, int part, int parts);
+/* Part `part` of `parts` of the pixels (c channels of each) of the slices begin .. end in images (h, w), fetched into L2: products
+ * leave the bus idle, and a transform that had to wait for memory would take three times as long. */
+void tiling_prefetch(const struct tiling *t, size_t begin, size_t end, const float *pixels, int h, int w, int c, int part, int parts);
 
 /* M of a slice's tiles from dy, likewise. */
 void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point,

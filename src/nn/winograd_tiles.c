@@ -1,12 +1,83 @@
 #include "nn/conv_internal.h"
 #include "nn/winograd_internal.h"
 
+#include <limits.h>
+#include <stdint.h>
+
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
-struct tiling tiling_of(int n, int h, int w)
+/* ---- Which kind ---- */
+
+static int tiles_of_image(const struct conv_shape *s, int cells) { return divide_up(s->ho, cells) * divide_up(s->wo, cells); }
+
+/* Products of an image; INT_MAX where the kind does not apply. The 3x3 kind wants whole images in a slice: bands are multiples of 4. */
+static int products(const struct conv_shape *s, enum winograd kind)
 {
-    struct tiling t = {.h = h, .w = w, .cols = divide_up(w, TILE), .slices = slices_of(n, h, w)};
-    t.slice_tiles = t.slices.images * divide_up(t.slices.lines, TILE) * t.cols;
+    switch (kind) {
+    case WINOGRAD_4X4: return s->stride == 1 ? 36 * tiles_of_image(s, 4) : INT_MAX;
+    case WINOGRAD_3X3:
+        return s->stride == 1 && slices_of(1, s->ho, s->wo).bands == 1 ? 25 * tiles_of_image(s, 3) : INT_MAX;
+    default: return s->stride == 2 ? 81 * tiles_of_image(s, 4) : INT_MAX;
+    }
+}
+
+static enum winograd kind_of(const struct conv_shape *s)
+{
+    enum winograd best = WINOGRAD_4X4;
+    for (enum winograd kind = WINOGRAD_3X3; kind <= WINOGRAD_STRIDED; kind++)
+        if (products(s, kind) < products(s, best))
+            best = kind;
+    return best;
+}
+
+/* Direct convolution makes 9 products a pixel, at nearly the FMA peak; transforms cost by channel, so that few channels, or a gain of
+ * less than a quarter, do not pay for them. */
+bool winograd_suits(const struct conv_shape *s)
+{
+    if (s->r != 3 || s->pad != 1 || s->stride > 2 || s->c < 8 || s->k < 8 || (int64_t)s->ho * s->wo > INT_MAX / 128)
+        return false;
+    return products(s, kind_of(s)) <= 27 * s->ho * s->wo / 4;
+}
+
+int winograd_products(const struct conv_shape *s) { return products(s, kind_of(s)); }
+
+int weight_points(enum winograd kind) { return kind == WINOGRAD_3X3 ? 25 : 36; }
+
+int weight_point(enum winograd kind, int p)
+{
+    if (kind < WINOGRAD_STRIDED)
+        return p;
+    int i = p / 9 - 3, j = p % 9 - 3; /* points 0 to 3 share one */
+    return (i < 0 ? 0 : i) * 6 + (j < 0 ? 0 : j);
+}
+
+struct meeting tile_points(enum winograd kind, int q)
+{
+    if (kind < WINOGRAD_STRIDED)
+        return (struct meeting){q, 1, 1, 0};
+    int i = q / 6, j = q % 6;
+    return (struct meeting){(i ? i + 3 : 0) * 9 + (j ? j + 3 : 0), i ? 1 : 4, j ? 1 : 4, 9};
+}
+
+/* ---- Tiles ---- */
+
+struct tiling tiling_of(const struct conv_shape *s, bool data)
+{
+    struct tiling t = {.kind = kind_of(s), .h = s->ho, .w = s->wo, .cells = 4};
+    switch (t.kind) {
+    case WINOGRAD_4X4: t.points = 36, t.in = 6, t.step = 4, t.before = 1, t.out = 4; break;
+    case WINOGRAD_3X3: t.points = 25, t.in = 5, t.step = 3, t.before = 1, t.out = 3, t.cells = 3; break;
+    default: t.points = 81, t.in = data ? 5 : 9, t.step = data ? 4 : 8, t.before = data ? 0 : 1, t.out = data ? 8 : 4; break;
+    }
+    if (data && t.kind == WINOGRAD_STRIDED)
+        t.kind = WINOGRAD_STRIDED_DATA;
+    t.source_h = data ? s->ho : s->h;
+    t.source_w = data ? s->wo : s->w;
+    t.target_h = data ? s->h : s->ho;
+    t.target_w = data ? s->w : s->wo;
+    t.cols = divide_up(t.w, t.cells);
+    t.slices = slices_of(s->n, t.h, t.w);
+    t.slice_tiles = t.slices.images * divide_up(t.slices.lines, t.cells) * t.cols;
     return t;
 }
 
@@ -16,7 +87,7 @@ struct area slice_area(const struct tiling *t, size_t slice)
     struct area a = {.image = (int)(slice / s->bands) * s->images, .line = (int)(slice % s->bands) * s->lines};
     a.images = s->n - a.image < s->images ? s->n - a.image : s->images;
     a.lines = t->h - a.line < s->lines ? t->h - a.line : s->lines;
-    a.tile_rows = divide_up(a.lines, TILE);
+    a.tile_rows = divide_up(a.lines, t->cells);
     a.tiles = a.images * a.tile_rows * t->cols;
     return a;
 }
@@ -29,46 +100,56 @@ int tiles_of(const struct tiling *t, size_t begin, size_t end)
     return tiles;
 }
 
+static int input_extent(const struct tiling *t, int tiles) { return (tiles - 1) * t->step + t->in; }
+
 size_t tiling_copy_floats(const struct tiling *t, int c)
 {
-    size_t lines = (size_t)divide_up(t->slices.lines, TILE) * TILE + 2;
-    return lines * (t->cols * TILE + 2) * c;
+    int rows = divide_up(t->slices.lines, t->cells);
+    size_t input = (size_t)input_extent(t, rows) * input_extent(t, t->cols), gradient = (size_t)rows * t->cells * t->cols * t->cells;
+    return (input > gradient ? input : gradient) * c;
 }
 
 void tiling_input(const struct kernels *kernels, float *v, ptrdiff_t v_tile, ptrdiff_t panel, ptrdiff_t point, const struct tiling *t,
                   const struct area *area, const struct conv_input *input, int c, float *copy)
 {
-    int cols = t->cols * TILE + 2;
+    int rows = input_extent(t, area->tile_rows), cols = input_extent(t, t->cols);
     ptrdiff_t row = (ptrdiff_t)cols * c;
     for (int image = 0; image < area->images; image++) {
-        conv_read_padded(kernels, copy, input, area->image + image, t->h, t->w, c, area->line - 1, area->tile_rows * TILE + 2, -1,
-                         cols);
+        conv_read_padded(kernels, copy, input, area->image + image, t->source_h, t->source_w, c,
+                         area->line / t->cells * t->step - t->before, rows, -t->before, cols);
         for (int i = 0; i < area->tile_rows; i++, v += t->cols * v_tile)
-            kernels->winograd_input(v, v_tile, panel, point, copy + i * TILE * row, row, c, t->cols, c);
+            kernels->winograd_input(t->kind, v, v_tile, panel, point, copy + i * t->step * row, row, c, t->cols, c);
     }
 }
 
-void tiling_prefetch(const struct tiling *t, size_t slice, const float *pixels, int c, int part, int parts)
+void tiling_prefetch(const struct tiling *t, size_t begin, size_t end, const float *pixels, int h, int w, int c, int part, int parts)
 {
-    size_t first, count = slice_pixels(&t->slices, slice, &first) * c, begin = count * part / parts, end = count * (part + 1) / parts;
-    for (size_t i = begin / CACHE_LINE * CACHE_LINE; i < end; i += CACHE_LINE)
-        __builtin_prefetch(pixels + first * c + i, 0, 2);
+    if (begin >= end)
+        return;
+    /* The slices' share of the images, whatever their scale. */
+    struct area first = slice_area(t, begin), last = slice_area(t, end - 1);
+    size_t image = (size_t)h * w * c, line = (size_t)w * c;
+    size_t from = first.image * image + (size_t)first.line * h / t->h * line;
+    size_t to = (last.image + last.images - 1) * image + (size_t)(last.line + last.lines) * h / t->h * line;
+    size_t count = to - from, i = from + count * part / parts, stop = from + count * (part + 1) / parts;
+    for (; i < stop; i += CACHE_LINE)
+        __builtin_prefetch(pixels + i, 0, 2);
 }
 
 void tiling_gradient(const struct kernels *kernels, float *m, ptrdiff_t m_tile, ptrdiff_t panel, ptrdiff_t point,
                      const struct tiling *t, const struct area *area, const float *dy, int k, float *copy)
 {
-    bool whole = t->h % TILE == 0 && t->w % TILE == 0; /* no tile reaches beyond the image */
-    ptrdiff_t row = (ptrdiff_t)(whole ? t->w : t->cols * TILE) * k;
+    bool whole = t->h % t->cells == 0 && t->w % t->cells == 0; /* no tile reaches beyond the image */
+    ptrdiff_t row = (ptrdiff_t)(whole ? t->w : t->cols * t->cells) * k;
     for (int image = area->image; image < area->image + area->images; image++) {
         const float *from = dy + ((ptrdiff_t)image * t->h + area->line) * t->w * k;
         if (!whole) {
-            conv_read_padded(kernels, copy, &(struct conv_input){.x = dy}, image, t->h, t->w, k, area->line, area->tile_rows * TILE, 0,
-                             t->cols * TILE);
+            conv_read_padded(kernels, copy, &(struct conv_input){.x = dy}, image, t->h, t->w, k, area->line,
+                             area->tile_rows * t->cells, 0, t->cols * t->cells);
             from = copy;
         }
         for (int i = 0; i < area->tile_rows; i++, m += t->cols * m_tile)
-            kernels->winograd_gradient(m, m_tile, panel, point, from + i * TILE * row, row, k, t->cols, k);
+            kernels->winograd_gradient(t->kind, m, m_tile, panel, point, from + i * t->cells * row, row, k, t->cols, k);
     }
 }
 

@@ -1,6 +1,6 @@
 /* By weights: dw = G^T [sum over tiles of V^T M] G, with V = B^T x B and M = A dy A^T.
  *
- * The tiles are cut into chunks; each of a chunk's 36 products (c x tiles) (tiles x k) is a chain from +0, then added to dU, in chunk
+ * The tiles are cut into chunks; each of a chunk's products (c x tiles) (tiles x k) is a chain from +0, then added to dU, in chunk
  * order. Where dU is small, up to 8 parts of the batch have a dU each, added in order of parts: threads then work apart, and sums of
  * fewer terms are more accurate. Chunks and parts come from shape alone: they decide the order of sums. */
 #include "base/par.h"
@@ -19,7 +19,7 @@ struct pass {
     const struct kernels *kernels;
     int threads;
     struct tiling tiling;
-    int c, k, k_panels;
+    int c, k, k_panels, u_points;
     int parts, chunk_slices, chunk_tiles;
     size_t chunks;        /* of all parts */
     bool shared;
@@ -42,11 +42,12 @@ static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
 static struct pass plan(const struct engine *engine, const struct conv_shape *s, struct arena *arena)
 {
-    struct pass p = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s->n, s->h, s->w), .c = s->c, .k = s->k};
+    struct pass p = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s, false), .c = s->c, .k = s->k};
     int nr = p.kernels->nr;
     size_t weights = (size_t)p.c * p.k;
     p.k_panels = divide_up(p.k, nr);
-    p.chunk_slices = divide_up(weights <= OWN_WEIGHTS ? 32 : weights < LARGE_WEIGHTS ? 128 : 256, p.tiling.slice_tiles);
+    int points = weights <= OWN_WEIGHTS ? 32 * 36 : weights < LARGE_WEIGHTS ? 128 * 36 : 256 * 36;
+    p.chunk_slices = divide_up(points / p.tiling.points, p.tiling.slice_tiles);
     p.chunk_tiles = p.chunk_slices * p.tiling.slice_tiles;
     p.chunks = (p.tiling.slices.count + p.chunk_slices - 1) / p.chunk_slices;
     p.parts = weights > OWN_WEIGHTS ? 1 : p.chunks < PARTS ? (int)p.chunks : PARTS;
@@ -58,12 +59,13 @@ static struct pass plan(const struct engine *engine, const struct conv_shape *s,
     p.m_panel = (ptrdiff_t)p.chunk_tiles * nr;
     p.m_point = point_stride((size_t)p.k_panels * p.m_panel);
     p.u_point = point_stride(weights);
-    p.u_part = POINTS * p.u_point;
+    p.u_points = weight_points(p.tiling.kind);
+    p.u_part = p.u_points * p.u_point;
     size_t buffers = p.shared ? p.parts : p.threads, copy_x = tiling_copy_floats(&p.tiling, p.c), copy_y = tiling_copy_floats(&p.tiling, p.k);
     p.copy_floats = copy_x > copy_y ? copy_x : copy_y;
     p.u = arena_alloc(arena, p.parts * (size_t)p.u_part, sizeof *p.u);
-    p.v = arena_alloc(arena, buffers * POINTS * p.v_point, sizeof *p.v);
-    p.m = arena_alloc(arena, buffers * POINTS * p.m_point, sizeof *p.m);
+    p.v = arena_alloc(arena, buffers * p.tiling.points * p.v_point, sizeof *p.v);
+    p.m = arena_alloc(arena, buffers * p.tiling.points * p.m_point, sizeof *p.m);
     p.v_row = arena_alloc(arena, p.chunk_tiles, sizeof *p.v_row);
     p.copies = arena_alloc(arena, p.threads * p.copy_floats, sizeof *p.copies);
     return p;
@@ -94,35 +96,38 @@ static void transform(const struct pass *p, const struct chunk *chunk, size_t sl
 {
     struct area area = slice_area(&p->tiling, slice);
     ptrdiff_t first = tiles_of(&p->tiling, chunk->begin, slice);
-    float *v = p->v + (size_t)buffer * POINTS * p->v_point, *m = p->m + (size_t)buffer * POINTS * p->m_point;
+    float *v = p->v + (size_t)buffer * p->tiling.points * p->v_point, *m = p->m + (size_t)buffer * p->tiling.points * p->m_point;
     float *copy = p->copies + thread * p->copy_floats;
     int nr = p->kernels->nr;
     tiling_input(p->kernels, v + first * p->v_tile, p->v_tile, p->v_panel, p->v_point, &p->tiling, &area, p->input, p->c, copy);
     tiling_gradient(p->kernels, m + first * nr, nr, p->m_panel, p->m_point, &p->tiling, &area, p->dy, p->k, copy);
 }
 
-/* dU of one point and panel += the chunk's. */
+/* dU of one weight point and panel += the chunk's products of all tile points that meet it, in their order. */
 static void multiply(const struct pass *p, int part, size_t index, int tiles, int point, int panel, int buffer)
 {
     int nr = p->kernels->nr, n = p->k - panel * nr < nr ? p->k - panel * nr : nr;
     float *u = p->u + part * p->u_part + point * p->u_point + panel * nr;
-    const float *v = p->v + ((size_t)buffer * POINTS + point) * p->v_point;
-    const float *m = p->m + (size_t)buffer * POINTS * p->m_point + point * p->m_point + panel * p->m_panel;
     if (index == 0)
         for (int i = 0; i < p->c; i++)
             memset(u + (ptrdiff_t)i * p->k, 0, n * sizeof *u);
-    for (int c = 0; c < p->c; c += p->v_width, u += (ptrdiff_t)p->v_width * p->k, v += p->v_panel)
-        p->kernels->brgemm_tn(u, p->k, v, p->v_row, m, p->c - c < p->v_width ? p->c - c : p->v_width, n, tiles);
+    struct meeting meeting = tile_points(p->tiling.kind, point);
+    for (int i = 0; i < meeting.rows * meeting.cols; i++) {
+        size_t at = (size_t)buffer * p->tiling.points + meeting.first + i / meeting.cols * meeting.side + i % meeting.cols;
+        const float *v = p->v + at * p->v_point, *m = p->m + at * p->m_point + panel * p->m_panel;
+        for (int c = 0; c < p->c; c += p->v_width, v += p->v_panel)
+            p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_row, m, p->c - c < p->v_width ? p->c - c : p->v_width, n,
+                                  tiles);
+    }
 }
 
 /* Part of what a chunk will read. */
 static void prefetch(const struct pass *p, int of, size_t index, int part, int parts)
 {
     struct chunk chunk = chunk_of(p, of, index);
-    for (size_t slice = chunk.begin; slice < chunk.end; slice++) {
-        tiling_prefetch(&p->tiling, slice, p->input->x, p->c, part, parts);
-        tiling_prefetch(&p->tiling, slice, p->dy, p->k, part, parts);
-    }
+    const struct tiling *t = &p->tiling;
+    tiling_prefetch(t, chunk.begin, chunk.end, p->input->x, t->source_h, t->source_w, p->c, part, parts);
+    tiling_prefetch(t, chunk.begin, chunk.end, p->dy, t->h, t->w, p->k, part, parts);
 }
 
 static void run_part(void *ctx, size_t part, int thread)
@@ -133,8 +138,8 @@ static void run_part(void *ctx, size_t part, int thread)
         for (size_t slice = chunk.begin; slice < chunk.end; slice++)
             transform(p, &chunk, slice, thread, thread);
         int tiles = tiles_of(&p->tiling, chunk.begin, chunk.end);
-        for (int point = 0; point < POINTS; point++) {
-            prefetch(p, (int)part, index + 1, point, POINTS);
+        for (int point = 0; point < p->u_points; point++) {
+            prefetch(p, (int)part, index + 1, point, p->u_points);
             for (int panel = 0; panel < p->k_panels; panel++)
                 multiply(p, (int)part, index, tiles, point, panel, thread);
         }
@@ -155,9 +160,10 @@ static void shared_multiply(void *ctx, size_t task, int thread)
 {
     (void)thread;
     const struct pass *p = ctx;
-    int panel = (int)(task % p->k_panels), point = (int)(task / p->k_panels % POINTS), part = (int)(task / p->k_panels / POINTS);
+    int panel = (int)(task % p->k_panels), point = (int)(task / p->k_panels % p->u_points),
+        part = (int)(task / p->k_panels / p->u_points);
     struct chunk chunk = chunk_of(p, part, p->round);
-    prefetch(p, part, p->round + 1, point * p->k_panels + panel, POINTS * p->k_panels);
+    prefetch(p, part, p->round + 1, point * p->k_panels + panel, p->u_points * p->k_panels);
     if (chunk.end)
         multiply(p, part, p->round, tiles_of(&p->tiling, chunk.begin, chunk.end), point, panel, part);
 }
@@ -167,7 +173,7 @@ static void transform_back(void *ctx, size_t block, int thread)
     (void)thread;
     const struct pass *p = ctx;
     size_t begin = block * ROW_BLOCK * p->k, all = (size_t)p->c * p->k, end = begin + (size_t)ROW_BLOCK * p->k;
-    p->kernels->winograd_weights_gradient(p->dw + begin, (ptrdiff_t)all, p->u + begin, p->u_point, p->u_part, p->parts,
+    p->kernels->winograd_weights_gradient(p->tiling.kind, p->dw + begin, (ptrdiff_t)all, p->u + begin, p->u_point, p->u_part, p->parts,
                                           (end < all ? end : all) - begin);
 }
 
@@ -185,7 +191,7 @@ void winograd_backward_weights(const struct engine *engine, float *dw, const str
         size_t rounds = (p.chunks + p.parts - 1) / p.parts; /* of the longest part */
         for (p.round = 0; p.round < rounds; p.round++) {
             par_for(p.threads, (size_t)p.parts * p.chunk_slices, shared_transform, &p);
-            par_for(p.threads, (size_t)p.parts * POINTS * p.k_panels, shared_multiply, &p);
+            par_for(p.threads, (size_t)p.parts * p.u_points * p.k_panels, shared_multiply, &p);
         }
     } else {
         par_for(p.threads, p.parts, run_part, &p);
