@@ -138,10 +138,12 @@ Job norm_backward_job(const struct engine &engine, struct slices slices, int c, 
 {
     auto m = std::make_shared<Memory>();
     size_t count = pixels(slices) * static_cast<size_t>(c);
-    float *x = m->floats(count), *dy = m->floats(count), *out = residual ? m->floats(count) : nullptr;
+    float *x = m->floats(count), *dy = m->floats(count), *out = residual ? m->unit(count) : nullptr;
     float *dres = residual ? m->zeros<float>(count) : nullptr;
-    float *mean = m->floats(c), *invstd = m->unit(c), *scale = m->zeros<float>(c), *shift = m->floats(c);
-    std::fill(scale, scale + c, 1.0f); /* or else dy would fade away, call by call */
+    float *mean = m->floats(c), *invstd = m->unit(c), *scale = m->zeros<float>(c), *shift = m->zeros<float>(c);
+    /* A scale of 1, and ReLUs that let all pass: or else dy would fade, call by call, into denormals. */
+    std::fill(scale, scale + c, 1.0f);
+    std::fill(shift, shift + c, 3.0f);
     float *dgain = m->zeros<float>(c), *dbias = m->zeros<float>(c);
     void *scratch = m->scratch(norm_scratch(&slices, c));
     double read = residual ? 6 : 4, written = residual ? 2 : 1;

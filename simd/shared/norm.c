@@ -5,13 +5,21 @@
 
 /* Sums walk ROW_BLOCK rows at a time and keep their accumulators in memory between blocks: with many channels a column of
  * blocks over all rows would stride through memory, and the prefetchers would lose it. */
-enum { ROW_BLOCK = 16 };
+enum { ROW_BLOCK = 16, NARROW = 64 };
 
 /* How many of the `left` channels the next block takes: four or two whole vectors, to hide the latency of the add, or one. */
 static inline int next_vectors(int left) { return left >= 4 * VL ? 4 : left >= 2 * VL ? 2 : 1; }
 static inline int next_lanes(int left) { return left < VL ? left : VL; }
 
 static inline size_t block_rows(size_t rows, size_t first) { return rows - first < ROW_BLOCK ? rows - first : ROW_BLOCK; }
+
+/* Element-wise passes take so many rows at once: blocks of narrow rows lie together, so that what belongs to the channels can stay in
+ * registers; wide rows are streamed one by one, since columns of several would be more streams than a prefetcher follows. */
+static inline size_t rows_at_once(size_t left, int c)
+{
+    size_t most = c <= NARROW ? ROW_BLOCK : 1;
+    return left < most ? left : most;
+}
 
 ALWAYS_INLINE void add_block(float *sum, const float *x, size_t rows, int c, const int vectors, int lanes)
 {
@@ -89,44 +97,66 @@ void ISA_FN(norm_stats)(float *mean, float *m2, const float *x, size_t rows, int
     }
 }
 
-ALWAYS_INLINE void apply_vector(float *y, const float *x, const float *residual, const float *mean, const float *scale,
-                                const float *shift, const bool has_residual, const bool relu, int lanes)
+struct apply_channels {
+    const float *mean, *scale, *shift; /* (c) each */
+};
+
+ALWAYS_INLINE void apply_block(float *y, const float *x, const float *residual, const struct apply_channels *ch, int j,
+                               const bool has_residual, const bool relu, size_t rows, int c, const int vectors, int lanes)
 {
-    vf centered = vf_sub(vf_load_lanes(x, lanes), vf_load_lanes(mean, lanes));
-    vf v = vf_fma(centered, vf_load_lanes(scale, lanes), vf_load_lanes(shift, lanes));
-    if (has_residual)
-        v = vf_add(v, vf_load_lanes(residual, lanes));
-    if (relu)
-        v = vf_relu(v);
-    vf_store_lanes(y, v, lanes);
+    vf mean[4], scale[4], shift[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        mean[v] = vf_load_lanes(ch->mean + j + v * VL, lanes);
+        scale[v] = vf_load_lanes(ch->scale + j + v * VL, lanes);
+        shift[v] = vf_load_lanes(ch->shift + j + v * VL, lanes);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        size_t row = r * (size_t)c + (size_t)j;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            size_t at = row + (size_t)(v * VL);
+            vf value = vf_fma(vf_sub(vf_load_lanes(x + at, lanes), mean[v]), scale[v], shift[v]);
+            if (has_residual)
+                value = vf_add(value, vf_load_lanes(residual + at, lanes));
+            if (relu)
+                value = vf_relu(value);
+            vf_store_lanes(y + at, value, lanes);
+        }
+    }
 }
 
-ALWAYS_INLINE void apply_rows(float *y, const float *x, const float *residual, const float *mean, const float *scale,
-                              const float *shift, const bool has_residual, const bool relu, size_t rows, int c)
+static inline void apply_rows(float *y, const float *x, const float *residual, const struct apply_channels *ch,
+                              const bool has_residual, const bool relu, size_t rows, int c)
 {
-    for (size_t r = 0; r < rows; r++) {
-        size_t row = r * (size_t)c;
-        int j = 0;
-        for (; j + VL <= c; j += VL)
-            apply_vector(y + row + j, x + row + j, has_residual ? residual + row + j : x, mean + j, scale + j, shift + j,
-                         has_residual, relu, VL);
-        if (j < c)
-            apply_vector(y + row + j, x + row + j, has_residual ? residual + row + j : x, mean + j, scale + j, shift + j,
-                         has_residual, relu, c - j);
+    for (size_t first = 0, n; first < rows; first += n) {
+        size_t at = first * (size_t)c;
+        n = rows_at_once(rows - first, c);
+        const float *res = has_residual ? residual + at : x;
+        for (int j = 0, vectors; j < c; j += vectors * VL) {
+            vectors = next_vectors(c - j);
+            if (vectors == 4)
+                apply_block(y + at, x + at, res, ch, j, has_residual, relu, n, c, 4, VL);
+            else if (vectors == 2)
+                apply_block(y + at, x + at, res, ch, j, has_residual, relu, n, c, 2, VL);
+            else
+                apply_block(y + at, x + at, res, ch, j, has_residual, relu, n, c, 1, next_lanes(c - j));
+        }
     }
 }
 
 void ISA_FN(norm_apply)(float *y, const float *x, const float *residual, const float *mean, const float *scale,
                         const float *shift, bool relu, size_t rows, int c)
 {
+    struct apply_channels ch = {mean, scale, shift};
     if (residual && relu)
-        apply_rows(y, x, residual, mean, scale, shift, true, true, rows, c);
+        apply_rows(y, x, residual, &ch, true, true, rows, c);
     else if (residual)
-        apply_rows(y, x, residual, mean, scale, shift, true, false, rows, c);
+        apply_rows(y, x, residual, &ch, true, false, rows, c);
     else if (relu)
-        apply_rows(y, x, NULL, mean, scale, shift, false, true, rows, c);
+        apply_rows(y, x, NULL, &ch, false, true, rows, c);
     else
-        apply_rows(y, x, NULL, mean, scale, shift, false, false, rows, c);
+        apply_rows(y, x, NULL, &ch, false, false, rows, c);
 }
 
 /* What says where the ReLU let pass. */
@@ -219,35 +249,55 @@ void ISA_FN(norm_backward_sums)(float *sum_g, float *sum_gx, const float *dy, co
 
 enum residual_gradient { RES_NONE, RES_STORE, RES_ADD };
 
-ALWAYS_INLINE void backward_vector(float *dx, float *dres, const float *dy, const float *out, const float *x,
-                                   const struct backward_channels *ch, int j, const enum mask mask,
-                                   const enum residual_gradient res, int lanes)
+ALWAYS_INLINE void backward_block(float *dx, float *dres, const float *dy, const float *out, const float *x,
+                                  const struct backward_channels *ch, int j, const enum mask mask, const enum residual_gradient res,
+                                  size_t rows, int c, const int vectors, int lanes)
 {
-    vf centered = vf_sub(vf_load_lanes(x, lanes), vf_load_lanes(ch->mean + j, lanes)), scale = vf_load_lanes(ch->scale + j, lanes);
-    vf shift = mask == MASK_NORM ? vf_load_lanes(ch->shift + j, lanes) : vf_zero();
-    vf g = masked(vf_load_lanes(dy, lanes), out, centered, scale, shift, mask, lanes);
-    vf xhat = vf_mul(centered, vf_load_lanes(ch->invstd + j, lanes));
-    vf rest = vf_fnma(xhat, vf_load_lanes(ch->b + j, lanes), vf_sub(g, vf_load_lanes(ch->a + j, lanes)));
-    if (res == RES_STORE)
-        vf_store_lanes(dres, g, lanes);
-    else if (res == RES_ADD)
-        vf_store_lanes(dres, vf_add(vf_load_lanes(dres, lanes), g), lanes);
-    vf_store_lanes(dx, vf_mul(scale, rest), lanes);
+    vf mean[4], invstd[4], scale[4], shift[4], a[4], b[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        int at = j + v * VL;
+        mean[v] = vf_load_lanes(ch->mean + at, lanes);
+        invstd[v] = vf_load_lanes(ch->invstd + at, lanes);
+        scale[v] = vf_load_lanes(ch->scale + at, lanes);
+        shift[v] = mask == MASK_NORM ? vf_load_lanes(ch->shift + at, lanes) : vf_zero();
+        a[v] = vf_load_lanes(ch->a + at, lanes);
+        b[v] = vf_load_lanes(ch->b + at, lanes);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        size_t row = r * (size_t)c + (size_t)j;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            size_t at = row + (size_t)(v * VL);
+            vf centered = vf_sub(vf_load_lanes(x + at, lanes), mean[v]);
+            vf g = masked(vf_load_lanes(dy + at, lanes), mask == MASK_OUT ? out + at : dy, centered, scale[v], shift[v], mask, lanes);
+            vf rest = vf_fnma(vf_mul(centered, invstd[v]), b[v], vf_sub(g, a[v]));
+            if (res == RES_STORE)
+                vf_store_lanes(dres + at, g, lanes);
+            else if (res == RES_ADD)
+                vf_store_lanes(dres + at, vf_add(vf_load_lanes(dres + at, lanes), g), lanes);
+            vf_store_lanes(dx + at, vf_mul(scale[v], rest), lanes);
+        }
+    }
 }
 
-ALWAYS_INLINE void backward_rows(float *dx, float *dres, const float *dy, const float *out, const float *x,
+static inline void backward_rows(float *dx, float *dres, const float *dy, const float *out, const float *x,
                                  const struct backward_channels *ch, const enum mask mask, const enum residual_gradient res,
                                  size_t rows, int c)
 {
-    for (size_t r = 0; r < rows; r++) {
-        size_t at = r * (size_t)c;
-        for (int j = 0; j < c; j += VL) {
-            float *to = res ? dres + at + j : NULL;
-            const float *o = mask == MASK_OUT ? out + at + j : NULL;
-            if (j + VL <= c)
-                backward_vector(dx + at + j, to, dy + at + j, o, x + at + j, ch, j, mask, res, VL);
+    for (size_t first = 0, n; first < rows; first += n) {
+        size_t at = first * (size_t)c;
+        n = rows_at_once(rows - first, c);
+        float *to = res ? dres + at : NULL;
+        const float *o = mask == MASK_OUT ? out + at : NULL;
+        for (int j = 0, vectors; j < c; j += vectors * VL) {
+            vectors = next_vectors(c - j);
+            if (vectors == 4)
+                backward_block(dx + at, to, dy + at, o, x + at, ch, j, mask, res, n, c, 4, VL);
+            else if (vectors == 2)
+                backward_block(dx + at, to, dy + at, o, x + at, ch, j, mask, res, n, c, 2, VL);
             else
-                backward_vector(dx + at + j, to, dy + at + j, o, x + at + j, ch, j, mask, res, c - j);
+                backward_block(dx + at, to, dy + at, o, x + at, ch, j, mask, res, n, c, 1, next_lanes(c - j));
         }
     }
 }
