@@ -190,19 +190,11 @@ static int64_t task_begin(const struct run *run, int task)
     return (int64_t)g->n * g->rows * task / g->tasks;
 }
 
-static struct conv_fetch fetch_source(const struct run *run, const struct block *b, int calls)
+/* What the copy of a block holds of an image; or what is read without a copy. */
+static struct conv_grid block_grid(const struct conv_gather *g, const struct block *b)
 {
-    const struct conv_gather *g = run->g;
-    int first = max_int(0, b->row * g->step * g->read_step + g->low);
-    int last = min_int(g->h, ((b->row + b->rows - 1) * g->step + g->window - 1) * g->read_step + g->low + 1);
-    if (b->images > 1) {
-        first = 0;
-        last = g->h * b->images;
-    }
-    if (last < first)
-        last = first;
-    const float *at = run->input->x + ((size_t)b->image * g->h + first) * g->w * g->c;
-    return conv_fetch_of(at, (size_t)(last - first) * g->w * g->c, calls);
+    return (struct conv_grid){g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, span(g, b->rows),
+                              g->low, span(g, g->cols), g->read_step, 0, g->c};
 }
 
 static const float *block_source(const struct run *run, const struct block *b, int thread)
@@ -211,12 +203,9 @@ static const float *block_source(const struct run *run, const struct block *b, i
     if (!g->copy)
         return run->input->x + ((size_t)b->image * g->h + (size_t)b->row * g->step) * g->w * g->c;
     float *copy = g->copies + (size_t)thread * g->copy_size;
-    int rows = span(g, b->rows), cols = span(g, g->cols);
-    for (int i = 0; i < b->images; i++) {
-        struct conv_grid grid = {g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, rows,
-                                 g->low, cols, g->read_step, 0, g->c};
+    struct conv_grid grid = block_grid(g, b);
+    for (int i = 0; i < b->images; i++)
         conv_read_grid(g->kernels, copy + i * g->image_pitch, g->pitch, run->input, b->image + i, &grid);
-    }
     return copy;
 }
 
@@ -295,8 +284,10 @@ static void run_block(const struct run *run, const struct block *b, const struct
     for (int id = 0; id < g->out_step * g->out_step; id++)
         calls += class_calls(g, &g->classes[id], b, panel_end - panel_begin);
     struct conv_fetch fetch = {0};
-    if (next && calls)
-        fetch = fetch_source(run, next, calls);
+    if (next && calls) {
+        struct conv_grid grid = block_grid(g, next);
+        fetch = conv_fetch_grid(run->input, next->image, next->images, &grid, calls);
+    }
     for (int id = 0; id < g->out_step * g->out_step; id++) {
         const struct conv_class *class = &g->classes[id];
         int m = class_pixels(g, class, b);
