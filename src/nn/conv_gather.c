@@ -11,10 +11,11 @@
 
 enum {
     BLOCK_FLOATS = 64 * 1024, /* of source in a block: 256 KB */
-    BLOCK_CELLS = 512,        /* bounds C, and the index arrays, where channels are few */
+    BLOCK_CELLS = 192,        /* bounds C, and the index arrays, where channels are few */
     TASK_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
     TASKS = 16,               /* wanted for each thread */
     STRETCH_FLOATS = 32768,    /* of a panel in a call: 16 KB, half of L1; the rest is for A and C */
+    ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
     SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
     LINE_FLOATS = 16,
 };
@@ -190,19 +191,11 @@ static int64_t task_begin(const struct run *run, int task)
     return (int64_t)g->n * g->rows * task / g->tasks;
 }
 
-static struct conv_fetch fetch_source(const struct run *run, const struct block *b, int calls)
+/* What the copy of a block holds of an image; or what is read without a copy. */
+static struct conv_grid block_grid(const struct conv_gather *g, const struct block *b)
 {
-    const struct conv_gather *g = run->g;
-    int first = max_int(0, b->row * g->step * g->read_step + g->low);
-    int last = min_int(g->h, ((b->row + b->rows - 1) * g->step + g->window - 1) * g->read_step + g->low + 1);
-    if (b->images > 1) {
-        first = 0;
-        last = g->h * b->images;
-    }
-    if (last < first)
-        last = first;
-    const float *at = run->input->x + ((size_t)b->image * g->h + first) * g->w * g->c;
-    return conv_fetch_of(at, (size_t)(last - first) * g->w * g->c, calls);
+    return (struct conv_grid){g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, span(g, b->rows),
+                              g->low, span(g, g->cols), g->read_step, 0, g->c};
 }
 
 static const float *block_source(const struct run *run, const struct block *b, int thread)
@@ -211,12 +204,9 @@ static const float *block_source(const struct run *run, const struct block *b, i
     if (!g->copy)
         return run->input->x + ((size_t)b->image * g->h + (size_t)b->row * g->step) * g->w * g->c;
     float *copy = g->copies + (size_t)thread * g->copy_size;
-    int rows = span(g, b->rows), cols = span(g, g->cols);
-    for (int i = 0; i < b->images; i++) {
-        struct conv_grid grid = {g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, rows,
-                                 g->low, cols, g->read_step, 0, g->c};
+    struct conv_grid grid = block_grid(g, b);
+    for (int i = 0; i < b->images; i++)
         conv_read_grid(g->kernels, copy + i * g->image_pitch, g->pitch, run->input, b->image + i, &grid);
-    }
     return copy;
 }
 
@@ -253,27 +243,36 @@ static int class_calls(const struct conv_gather *g, const struct conv_class *cla
            divide_up(class_pixels(g, class, b), strip_rows(g, s));
 }
 
+/* Rows i .. end of a class: one panel, all of k. */
+static void run_strip(const struct run *run, const struct conv_class *class, float *out, const float *a, int i, int end, int panel,
+                      struct conv_fetch *fetch)
+{
+    const struct conv_gather *g = run->g;
+    int nr = g->kernels->nr, first = panel * nr, n = min_int(nr, g->k - first);
+    struct stretch s = choose_stretch(g, class);
+    const float *b = g->packed + class->weights + (size_t)panel * class->taps * class->depth * nr;
+    for (int t = 0; t < class->taps; t += s.taps)
+        for (int d = 0; d < class->depth; d += s.depth) {
+            int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, class->depth - d);
+            g->kernels->brgemm(out + first, class->c_row + i, a + d, class->a_row + i, class->a_tap + t, b, end - i, n, depth, taps,
+                               run->accumulate || t || d);
+            conv_fetch_share(fetch);
+            b += (ptrdiff_t)taps * depth * nr;
+        }
+}
+
+/* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
+ * traffic. Many would come from L3 each time: then a panel passes over all strips. */
 static void run_class(const struct run *run, const struct conv_class *class, float *out, const float *a, int m, int panel_begin,
                       int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int nr = g->kernels->nr;
-    struct stretch s = choose_stretch(g, class);
-    int strips = divide_up(m, strip_rows(g, s));
-    for (int panel = panel_begin; panel < panel_end; panel++) {
-        int first = panel * nr, n = min_int(nr, g->k - first);
-        const float *b = g->packed + class->weights + (size_t)panel * class->taps * class->depth * nr;
-        for (int t = 0; t < class->taps; t += s.taps)
-            for (int d = 0; d < class->depth; d += s.depth) {
-                int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, class->depth - d);
-                for (int strip = 0; strip < strips; strip++) {
-                    int i = (int)((int64_t)m * strip / strips), rows = (int)((int64_t)m * (strip + 1) / strips) - i;
-                    g->kernels->brgemm(out + first, class->c_row + i, a + d, class->a_row + i, class->a_tap + t, b, rows, n, depth,
-                                       taps, run->accumulate || t || d);
-                    conv_fetch_share(fetch);
-                }
-                b += (ptrdiff_t)taps * depth * nr;
-            }
+    int panels = panel_end - panel_begin, strips = divide_up(m, strip_rows(g, choose_stretch(g, class)));
+    bool rows = (size_t)class->taps * class->depth * panels * g->kernels->nr <= ROWS_FLOATS;
+    for (int j = 0; j < strips * panels; j++) {
+        int panel = rows ? j % panels : j / strips, strip = rows ? j / panels : j % strips;
+        int begin = (int)((int64_t)m * strip / strips), end = (int)((int64_t)m * (strip + 1) / strips);
+        run_strip(run, class, out, a, begin, end, panel_begin + panel, fetch);
     }
 }
 
@@ -295,8 +294,10 @@ static void run_block(const struct run *run, const struct block *b, const struct
     for (int id = 0; id < g->out_step * g->out_step; id++)
         calls += class_calls(g, &g->classes[id], b, panel_end - panel_begin);
     struct conv_fetch fetch = {0};
-    if (next && calls)
-        fetch = fetch_source(run, next, calls);
+    if (next && calls) {
+        struct conv_grid grid = block_grid(g, next);
+        fetch = conv_fetch_grid(run->input, next->image, next->images, &grid, calls);
+    }
     for (int id = 0; id < g->out_step * g->out_step; id++) {
         const struct conv_class *class = &g->classes[id];
         int m = class_pixels(g, class, b);

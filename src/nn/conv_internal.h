@@ -73,24 +73,20 @@ void conv_read_grid(const struct kernels *kernels, float *dst, ptrdiff_t pitch, 
 void conv_read_padded(const struct kernels *kernels, float *dst, const struct conv_input *input, int image, int h, int w, int c,
                       int row0, int rows, int col0, int cols);
 
-/* Memory that is soon needed, to be fetched a share at a time between pieces of work: a core that waits for memory computes nothing. */
+/* Memory that is soon needed, to be fetched a share at a time between pieces of work: a core that waits for memory computes nothing.
+ * It consists of rows of runs of consecutive bytes. */
 struct conv_fetch {
-    const char *at, *end;
-    ptrdiff_t share;
+    const char *row;
+    ptrdiff_t run, step, row_step; /* bytes; run 0: nothing (left) to fetch */
+    int runs, rows;                /* of a row; left */
+    int next, share;               /* runs */
 };
 
-static inline struct conv_fetch conv_fetch_of(const float *first, size_t count, int shares)
-{
-    size_t bytes = count * sizeof *first;
-    return (struct conv_fetch){(const char *)first, (const char *)first + bytes, (ptrdiff_t)(bytes / shares + 64) / 64 * 64};
-}
-
-static inline void conv_fetch_share(struct conv_fetch *f)
-{
-    const char *end = f->end - f->at > f->share ? f->at + f->share : f->end;
-    for (; f->at < end; f->at += 64)
-        __builtin_prefetch(f->at, 0, 2);
-}
+/* count consecutive floats. */
+struct conv_fetch conv_fetch_floats(const float *first, size_t count, int shares);
+/* What a grid reads of so many images. */
+struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int images, const struct conv_grid *grid, int shares);
+void conv_fetch_share(struct conv_fetch *fetch);
 
 /* Fills everything from copy on, taking memory from the arena (which may be measuring). */
 void conv_gather_plan(struct conv_gather *g, struct arena *arena);

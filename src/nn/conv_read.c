@@ -49,3 +49,45 @@ void conv_read_padded(const struct kernels *kernels, float *dst, const struct co
     struct conv_grid grid = {h, w, c, row0, rows, col0, cols, 1, 0, c};
     conv_read_grid(kernels, dst, c, input, image, &grid);
 }
+
+enum { LINE_BYTES = 64, RUN_BYTES = 512 };
+
+struct conv_fetch conv_fetch_floats(const float *first, size_t count, int shares)
+{
+    int runs = (int)((count * sizeof *first + RUN_BYTES - 1) / RUN_BYTES); /* the last may reach beyond: a hint does no harm */
+    return (struct conv_fetch){(const char *)first, RUN_BYTES, RUN_BYTES, 0, runs, runs > 0, 0, runs / shares + 1};
+}
+
+struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int images, const struct conv_grid *g, int shares)
+{
+    int row0 = g->row0, end = g->row0 + (g->rows - 1) * g->step + 1;
+    if (row0 < 0)
+        row0 = 0;
+    if (end > g->h)
+        end = g->h;
+    if (end <= row0)
+        return (struct conv_fetch){0};
+    const float *first = input->x + ((size_t)image * g->h + row0) * g->w * g->c;
+    size_t row_floats = (size_t)g->w * g->c;
+    if (g->step == 1)
+        return conv_fetch_floats(first, ((size_t)(images - 1) * g->h + end - row0) * row_floats, shares);
+    /* Images of a height that the step does not divide follow each other a row off: what is fetched needlessly is a hint. */
+    int rows = images * ((end - row0 + g->step - 1) / g->step), runs = (g->w + g->step - 1) / g->step;
+    ptrdiff_t pixel = (ptrdiff_t)g->c * sizeof *first;
+    return (struct conv_fetch){(const char *)first, pixel, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
+                               runs, rows, 0, (int)((int64_t)rows * runs / shares) + 1};
+}
+
+void conv_fetch_share(struct conv_fetch *f)
+{
+    for (int i = 0; i < f->share && f->rows; i++) {
+        const char *at = f->row + f->next * f->step;
+        for (ptrdiff_t line = 0; line < f->run; line += LINE_BYTES)
+            __builtin_prefetch(at + line, 0, 2);
+        if (++f->next == f->runs) {
+            f->next = 0;
+            f->row += f->row_step;
+            f->rows--;
+        }
+    }
+}

@@ -19,7 +19,9 @@ enum {
     BLOCK_ROWS = 128,    /* of dw: 128 x 256 pixels of x stay in L2 over the panels */
     REGION_CHANNELS = 64, /* up to which a chunk's window of x is copied once for all taps */
     DIRECT_CHANNELS = 256, /* up to which rows of x are read where they are: further apart they share sets of L1 and L2 */
-    TASKS = 4,           /* wanted for each thread */
+    PACKED_FLOATS = 64 * 1024, /* of dy in a group: 256 KB */
+    TASKS = 2,           /* wanted for each thread */
+    PADDING = 16,        /* floats between the rows of a copy of 128 channels, which would share 8 sets of L1 */
     STRIP_TILES = 2,     /* of a brgemm_tn call, between which memory is fetched */
     SUM_FLOATS = 16 * 1024,
 };
@@ -84,7 +86,7 @@ static void choose_source(struct weights_pass *p, bool normalised)
         p->image_pitch = (ptrdiff_t)p->region_rows * p->region_cols * s->c;
         p->copy_size = p->chunk_images * (size_t)p->image_pitch;
     } else {
-        p->pitch = p->source == DIRECT ? s->c : divide_up(s->c, p->blocks);
+        p->pitch = p->source == DIRECT ? s->c : divide_up(s->c, p->blocks) + PADDING;
         p->row_pitch = s->wo * p->pitch;
         p->image_pitch = p->chunk_rows * p->row_pitch;
         p->copy_size = p->source == DIRECT ? 0 : pixels * p->pitch;
@@ -92,12 +94,17 @@ static void choose_source(struct weights_pass *p, bool normalised)
     p->copy_size = (p->copy_size + 15) / 16 * 16;
 }
 
-/* Rows rather than columns: a group of rows packs dy again, which is less than to copy x again for each group of columns. */
+/* Columns so that the packed dy of a chunk stays in L2; then rows, evenly, until the threads are busy. */
 static void choose_groups(struct weights_pass *p)
 {
-    int groups = p->threads > 1 ? divide_up(TASKS * p->threads, p->slices) : 1, blocks = p->units * p->blocks;
-    p->row_groups = blocks >= 2 * groups ? groups : p->panels >= groups ? 1 : min_int(blocks, groups);
-    p->column_groups = min_int(p->panels, divide_up(groups, p->row_groups));
+    int most = max_int(1, PACKED_FLOATS / (CHUNK_PIXELS * p->kernels->nr)), blocks = p->units * p->blocks;
+    p->column_groups = divide_up(p->panels, most);
+    int wanted = p->threads > 1 ? divide_up(TASKS * p->threads, p->slices * p->column_groups) : 1;
+    p->row_groups = min_int(blocks, wanted);
+    while (blocks % p->row_groups)
+        p->row_groups++;
+    if (p->row_groups < wanted)
+        p->column_groups = min_int(p->panels, p->column_groups * divide_up(wanted, p->row_groups));
 }
 
 static struct weights_pass plan(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena)
@@ -144,16 +151,6 @@ static struct chunk chunk_at(const struct weights_pass *p, int index)
     return chunk;
 }
 
-static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chunk *chunk, int shares)
-{
-    const struct conv_shape *s = &p->s;
-    int first = max_int(0, chunk->row * s->stride - s->pad);
-    int last = min_int(s->h, (chunk->row + chunk->rows - 1) * s->stride - s->pad + s->r);
-    size_t rows = chunk->images > 1 ? (size_t)chunk->images * s->h : last > first ? (size_t)(last - first) : 0;
-    const float *at = p->input->x + ((size_t)chunk->image * s->h + (chunk->images > 1 ? 0 : first)) * s->w * s->c;
-    return conv_fetch_of(at, rows * s->w * s->c, shares);
-}
-
 /* A part of dw: blocks of rows (of all units), and panels. */
 struct group {
     int slice, block, block_end, panel, panel_end;
@@ -168,13 +165,47 @@ static void copy_region(const struct weights_pass *p, float *copy, const struct 
                          chunk->row * s->stride - s->pad, (chunk->rows - 1) * s->stride + s->r, -s->pad, p->region_cols);
 }
 
-static void copy_tap(const struct weights_pass *p, float *copy, const struct chunk *chunk, int tap, int channel, int channels)
+/* The pixels that a tap reads. */
+static struct conv_grid tap_grid(const struct weights_pass *p, const struct chunk *chunk, int tap, int channel, int channels)
 {
     const struct conv_shape *s = &p->s;
-    struct conv_grid grid = {s->h, s->w, s->c, chunk->row * s->stride + tap / s->r - s->pad, chunk->rows, tap % s->r - s->pad, s->wo,
-                             s->stride, channel, channels};
+    return (struct conv_grid){s->h, s->w, s->c, chunk->row * s->stride + tap / s->r - s->pad, chunk->rows, tap % s->r - s->pad, s->wo,
+                              s->stride, channel, channels};
+}
+
+static void copy_tap(const struct weights_pass *p, float *copy, const struct chunk *chunk, int tap, int channel, int channels)
+{
+    struct conv_grid grid = tap_grid(p, chunk, tap, channel, channels);
     for (int i = 0; i < chunk->images; i++)
         conv_read_grid(p->kernels, copy + i * p->image_pitch, p->pitch, p->input, chunk->image + i, &grid);
+}
+
+static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chunk *chunk, int shares)
+{
+    const struct conv_shape *s = &p->s;
+    struct conv_grid grid = tap_grid(p, chunk, 0, 0, s->c);
+    if (s->r > 1) { /* all taps of all pixels */
+        grid.rows = (chunk->rows - 1) * s->stride + s->r;
+        grid.cols = p->region_cols;
+        grid.step = 1;
+    }
+    return conv_fetch_grid(p->input, chunk->image, chunk->images, &grid, shares);
+}
+
+/* The group's columns. */
+static struct conv_fetch fetch_dy(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int shares)
+{
+    int nr = p->kernels->nr, columns = min_int(p->s.k, g->panel_end * nr) - g->panel * nr;
+    ptrdiff_t size = sizeof *chunk->dy;
+    return (struct conv_fetch){(const char *)(chunk->dy + g->panel * nr), columns * size, p->s.k * size, 0, chunk->pixels, 1, 0,
+                               chunk->pixels / shares + 1};
+}
+
+static void pack_panel(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int panel)
+{
+    int nr = p->kernels->nr;
+    p->kernels->pack_b(g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr, chunk->dy + panel * nr, p->s.k, chunk->pixels,
+                       min_int(nr, p->s.k - panel * nr));
 }
 
 /* dw's rows of one block (+)= the chunk's, for all panels of the group. */
@@ -196,6 +227,8 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
     for (int panel = g->panel; panel < g->panel_end; panel++) {
         int n = min_int(nr, s->k - panel * nr);
         const float *b = g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr;
+        if (block == g->block)
+            pack_panel(p, g, chunk, panel);
         for (int strip = 0; strip < strips; strip++) {
             int i = part(m, strip, strips), rows = part(m, strip + 1, strips) - i;
             float *c = dw + (ptrdiff_t)i * s->k + panel * nr;
@@ -211,19 +244,15 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
 static void run_chunk(const struct weights_pass *p, const struct group *g, int index, bool first, bool last)
 {
     struct chunk chunk = chunk_at(p, index);
-    int nr = p->kernels->nr;
     if (p->source == REGION)
         copy_region(p, g->copy, &chunk);
-    for (int panel = g->panel; panel < g->panel_end; panel++)
-        p->kernels->pack_b(g->packed + (size_t)(panel - g->panel) * chunk.pixels * nr, chunk.dy + panel * nr, p->s.k, chunk.pixels,
-                           min_int(nr, p->s.k - panel * nr));
     struct conv_fetch fetch[2] = {{0}, {0}};
     if (!last) {
         struct chunk next = chunk_at(p, index + 1);
         int strips = divide_up(divide_up(p->unit_rows, p->blocks), STRIP_TILES * p->kernels->mr);
         int shares = (g->block_end - g->block) * (g->panel_end - g->panel) * strips;
         fetch[0] = fetch_x(p, &next, shares);
-        fetch[1] = conv_fetch_of(next.dy, (size_t)next.pixels * p->s.k, shares);
+        fetch[1] = fetch_dy(p, g, &next, shares);
     }
     for (int block = g->block; block < g->block_end; block++)
         run_block(p, g, &chunk, block, first, fetch);
