@@ -265,26 +265,21 @@ static void copy_lanes(const struct plane *to, const struct source *from, int n,
     }
 }
 
-/* The same for `lanes` channels. The last, partial vector goes through copies, so that no transform is compiled twice. */
+/* The same for `lanes` channels. The last, partial vector goes through copies of whole ones. */
 ALWAYS_INLINE void nested(const struct plane *to, const bool accumulate, const struct source *from, const int n, const int m,
                           transform *const f, size_t lanes)
 {
-    float in[MOST * MOST * VL], out[MOST * MOST * VL];
-    struct plane whole_to = *to;
-    struct source whole_from = *from;
-    const bool partial = lanes < VL;
-    if (partial) {
-        const struct plane copy = {in, n * VL, VL};
-        memset(in, 0, sizeof in);
-        copy_lanes(&copy, from, n, (int)lanes);
-        whole_from = (struct source){in, n * VL, VL, 0, 1};
-        whole_to = (struct plane){out, m * VL, VL};
-        if (accumulate)
-            copy_lanes(&whole_to, &(struct source){to->at, to->row, to->col, 0, 1}, m, (int)lanes);
+    if (lanes >= VL) {
+        nested_vector(to, accumulate, from, n, m, f);
+        return;
     }
-    nested_vector(&whole_to, accumulate, &whole_from, n, m, f);
-    if (partial)
-        copy_lanes(to, &(struct source){out, m * VL, VL, 0, 1}, m, (int)lanes);
+    float in[MOST * MOST * VL] = {0}, out[MOST * MOST * VL] = {0};
+    const struct plane in_plane = {in, n * VL, VL}, out_plane = {out, m * VL, VL};
+    copy_lanes(&in_plane, from, n, (int)lanes);
+    if (accumulate)
+        copy_lanes(&out_plane, &(struct source){to->at, to->row, to->col, 0, 1}, m, (int)lanes);
+    nested_vector(&out_plane, accumulate, &(struct source){in, n * VL, VL, 0, 1}, n, m, f);
+    copy_lanes(to, &(struct source){out, m * VL, VL, 0, 1}, m, (int)lanes);
 }
 
 /* `tiles` tiles side by side, `step` pixels apart, to panels of points. */
