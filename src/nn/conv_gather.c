@@ -276,10 +276,18 @@ static void run_class(const struct run *run, const struct conv_class *class, flo
     }
 }
 
-/* Pixels that no tap reaches, in all channels of the group. */
+/* Pixels that no tap reaches, in all channels of the group: runs of whole rows where they follow each other. */
 static void clear_class(const struct conv_gather *g, const struct conv_class *class, float *out, int m, int panel_begin, int panel_end)
 {
     int first = panel_begin * g->kernels->nr, last = min_int(g->k, panel_end * g->kernels->nr);
+    if (!g->axis[class->row].taps && g->groups == 1) {
+        if (class->column > 0)
+            return; /* cleared with column 0's */
+        int cols = class_cells(g, class->column, g->wo, 0, g->cols);
+        for (int p = 0; p < m; p += cols)
+            memset(out + class->c_row[p], 0, (size_t)g->wo * g->k * sizeof *out);
+        return;
+    }
     for (int p = 0; p < m; p++)
         memset(out + first + class->c_row[p], 0, (size_t)(last - first) * sizeof *out);
 }
