@@ -22,7 +22,6 @@ enum {
     PACKED_FLOATS = 64 * 1024, /* of dy in a group: 256 KB */
     TASKS = 2,           /* wanted for each thread */
     PADDING = 16,        /* floats between the rows of a copy of 128 channels, which would share 8 sets of L1 */
-    STRIP_TILES = 2,     /* of a brgemm_tn call, between which memory is fetched */
     SUM_FLOATS = 16 * 1024,
 };
 
@@ -151,6 +150,13 @@ static struct chunk chunk_at(const struct weights_pass *p, int index)
     return chunk;
 }
 
+/* Calls of brgemm_tn a block: memory is fetched between them, more often where there is little to compute for it. */
+static int block_strips(const struct weights_pass *p)
+{
+    int tiles = p->units * p->blocks > 1 ? 2 : 1;
+    return divide_up(divide_up(p->unit_rows, p->blocks), tiles * p->kernels->mr);
+}
+
 /* A part of dw: blocks of rows (of all units), and panels. */
 struct group {
     int slice, block, block_end, panel, panel_end;
@@ -223,7 +229,7 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
         a = g->copy;
     }
     float *dw = (g->slice ? p->partials + (g->slice - 1) * p->dw_size : p->dw) + ((ptrdiff_t)unit * p->unit_rows + begin) * s->k;
-    int strips = divide_up(m, STRIP_TILES * p->kernels->mr);
+    int strips = block_strips(p);
     for (int panel = g->panel; panel < g->panel_end; panel++) {
         int n = min_int(nr, s->k - panel * nr);
         const float *b = g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr;
@@ -249,8 +255,7 @@ static void run_chunk(const struct weights_pass *p, const struct group *g, int i
     struct conv_fetch fetch[2] = {{0}, {0}};
     if (!last) {
         struct chunk next = chunk_at(p, index + 1);
-        int strips = divide_up(divide_up(p->unit_rows, p->blocks), STRIP_TILES * p->kernels->mr);
-        int shares = (g->block_end - g->block) * (g->panel_end - g->panel) * strips;
+        int shares = (g->block_end - g->block) * (g->panel_end - g->panel) * block_strips(p);
         fetch[0] = fetch_x(p, &next, shares);
         fetch[1] = fetch_dy(p, g, &next, shares);
     }
