@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 extern "C" {
-#include "nn/winograd.h"
+#include "nn/conv_choice.h"
 }
 
 struct network_config network_config_of(int depth, double width, enum stem stem, int image_size)
@@ -43,10 +43,7 @@ double conv_macs(const struct conv_shape &s)
     return static_cast<double>(s.n) * s.ho * s.wo * s.k * s.c * s.r * s.r;
 }
 
-double conv_products(const struct conv_shape &s)
-{
-    return winograd_suits(&s) ? static_cast<double>(s.n) * winograd_products(&s) * s.c * s.k : conv_macs(s);
-}
+double conv_chosen_macs(const struct conv_shape &s) { return static_cast<double>(s.n) * s.c * s.k * conv_products(&s); }
 
 /* exp of each similarity: for the loss, for the uniformity, for the gradient (rows_kernels.cc counts them). */
 Work ntxent_work(double rows, double d)
@@ -71,7 +68,7 @@ static double sum_of_passes(const struct resnet &net, int rows, double (*macs)(c
 Work training_work(const struct resnet &net, int rows, int out_dim)
 {
     Work work = ntxent_work(rows, out_dim);
-    work.fma += sum_of_passes(net, rows, conv_products);
+    work.fma += sum_of_passes(net, rows, conv_chosen_macs);
     double bytes = sizeof(float) * static_cast<double>(net.param_floats);
     return work + Work{0, 0, 3 * bytes, 2 * bytes, true};
 }

@@ -21,7 +21,7 @@ struct resnet build(const struct network_config &config); /* throws std::runtime
 /* Multiplications by weights of a convolution or linear layer, padding included, for one pass. */
 double conv_macs(const struct conv_shape &shape);
 /* Those that the chosen algorithm makes of them: Winograd's products, where it is chosen. */
-double conv_products(const struct conv_shape &shape);
+double conv_chosen_macs(const struct conv_shape &shape);
 /* Of a whole training step on `rows` views: forward, both gradients, NT-Xent. */
 Work training_work(const struct resnet &net, int rows, int out_dim);
 /* Its FLOPs with every convolution done directly. */

@@ -77,7 +77,7 @@ Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass)
     double bytes_y = F * static_cast<double>(outputs(s)), all = bytes_x + bytes_w + bytes_y;
     double written = pass == FORWARD ? bytes_y : pass == BY_DATA ? bytes_x : bytes_w;
     struct conv_input input = {x, nullptr, nullptr, nullptr, false};
-    Job job = engine_job(m, Work{conv_products(s), 0, all - written, written}, [=] {
+    Job job = engine_job(m, Work{conv_chosen_macs(s), 0, all - written, written}, [=] {
         if (pass == FORWARD)
             conv_forward(&engine, y, nullptr, &input, w, &s, scratch);
         else if (pass == BY_DATA)
@@ -85,7 +85,7 @@ Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass)
         else
             conv_backward_weights(&engine, w, &input, y, &s, scratch);
     });
-    if (conv_products(s) != conv_macs(s))
+    if (conv_chosen_macs(s) != conv_macs(s))
         job.effective = 2 * conv_macs(s);
     return job;
 }

@@ -1,8 +1,7 @@
 /* Convolution: against sums in double, against PyTorch (fixtures_layers.py), and itself on other ISAs and thread counts. */
 #include "base/arena.h"
 #include "io/safetensors.h"
-#include "nn/conv.h"
-#include "nn/winograd.h"
+#include "nn/conv_choice.h"
 #include "tests/harness.h"
 
 #include <math.h>
@@ -156,7 +155,7 @@ Test(conv, is_within_the_rounding_bound_of_sums_in_double)
     test_isas(isas);
     for (size_t i = 0; i < CASES; i++) {
         struct problem p = make_problem(i);
-        if (winograd_suits(&p.s)) { /* other bounds: test_winograd.c */
+        if (conv_algorithm(&p.s) != CONV_DIRECT) { /* other bounds: test_winograd.c */
             free_problem(&p);
             continue;
         }

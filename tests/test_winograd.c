@@ -1,5 +1,6 @@
 /* Winograd: its kernels against each other on every ISA; the three passes against sums in double, within the bound that its
  * arithmetic has. test_conv.c has its shapes over ISAs and threads. */
+#include "nn/conv_choice.h"
 #include "nn/winograd.h"
 #include "tests/harness.h"
 
@@ -280,10 +281,10 @@ static void check_shape(const int shape[6], enum winograd kind, const struct eng
 {
     struct problem p = {.s = conv_shape(shape[0], shape[1], shape[2], shape[3], shape[4], 3, shape[5], 1), .kind = kind};
     const struct conv_shape *s = &p.s;
-    cr_assert(winograd_suits(s), "%d x %d x %d -> %d, stride %d is not a shape for Winograd", s->h, s->w, s->c, s->k, s->stride);
+    cr_assert(conv_algorithm(s) != CONV_DIRECT, "%d x %d x %d -> %d, stride %d is not a shape for Winograd", s->h, s->w, s->c, s->k, s->stride);
     int n = sizes[kind].out;
     p.grid = (struct grid){(s->ho + n - 1) / n, (s->wo + n - 1) / n, s->n * ((s->ho + n - 1) / n) * ((s->wo + n - 1) / n)};
-    cr_assert(winograd_products(s) * s->n == sizes[kind].points * sizes[kind].points * p.grid.tiles, "another kind was chosen");
+    cr_assert(conv_products(s) * s->n == sizes[kind].points * sizes[kind].points * p.grid.tiles, "another kind was chosen");
     size_t x_count = (size_t)s->n * s->h * s->w * s->c, y_count = (size_t)s->n * s->ho * s->wo * s->k, w_count = 9 * (size_t)s->c * s->k;
     float *x = random_guarded(x_count, seed), *w = random_guarded(w_count, seed + 1), *dy = random_guarded(y_count, seed + 2);
     float *y = random_guarded(y_count, seed + 3), *dx = random_guarded(x_count, seed + 4), *dw = random_guarded(w_count, seed + 5);
@@ -333,15 +334,4 @@ Test(winograd, is_within_the_rounding_bound_of_sums_in_double)
         check_shape(three[i], WINOGRAD_3X3, &engine, 10 * i);
     for (size_t i = 0; i < sizeof strided / sizeof *strided; i++)
         check_shape(strided[i], WINOGRAD_STRIDED, &engine, 10 * i);
-}
-
-Test(winograd, suits_only_what_it_computes)
-{
-    static const int others[][8] = {{1, 8, 8, 16, 16, 1, 1, 0}, {1, 8, 8, 16, 16, 3, 3, 1}, {1, 8, 8, 16, 16, 3, 1, 0},
-                                    {1, 8, 8, 3, 16, 3, 1, 1}, {1, 8, 8, 16, 3, 3, 1, 1}, {1, 1, 2, 16, 16, 3, 1, 1}, {1, 6, 6, 16, 16, 3, 2, 1}};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        const int *o = others[i];
-        struct conv_shape s = conv_shape(o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]);
-        cr_assert(!winograd_suits(&s), "case %zu", i);
-    }
 }

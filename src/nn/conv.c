@@ -1,4 +1,5 @@
 #include "base/par.h"
+#include "nn/conv_choice.h"
 #include "nn/conv_internal.h"
 #include "nn/winograd.h"
 
@@ -68,7 +69,7 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape)
 {
-    if (winograd_suits(shape))
+    if (conv_algorithm(shape) != CONV_DIRECT)
         return winograd_scratch(engine, shape);
     size_t most = 0;
     for (int pass = 0; pass < 5; pass++) {
@@ -103,7 +104,7 @@ static void sum_slice(void *ctx, size_t slice, int thread)
 void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
                   const struct conv_shape *shape, void *scratch)
 {
-    if (winograd_suits(shape)) {
+    if (conv_algorithm(shape) != CONV_DIRECT) {
         winograd_forward(engine, y, sums, input, w, shape, scratch);
         return;
     }
@@ -120,7 +121,7 @@ void conv_forward(const struct engine *engine, float *y, const struct conv_sums 
 void conv_backward_data(const struct engine *engine, float *dx, bool accumulate, const float *dy, const float *w,
                         const struct conv_shape *shape, void *scratch)
 {
-    if (winograd_suits(shape)) {
+    if (conv_algorithm(shape) != CONV_DIRECT) {
         winograd_backward_data(engine, dx, accumulate, dy, w, shape, scratch);
         return;
     }

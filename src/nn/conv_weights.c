@@ -9,6 +9,7 @@
  * well, and passes all panels over it. Tasks share nothing and wait for nothing; that groups copy and pack the same pixels costs
  * about a hundredth. While it computes a chunk, the next one is fetched from memory. */
 #include "base/par.h"
+#include "nn/conv_choice.h"
 #include "nn/conv_internal.h"
 #include "nn/winograd.h"
 
@@ -299,7 +300,7 @@ static void fill_rows(const struct weights_pass *p)
 void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,
                            const struct conv_shape *shape, void *scratch)
 {
-    if (winograd_suits(shape)) {
+    if (conv_algorithm(shape) != CONV_DIRECT) {
         winograd_backward_weights(engine, dw, input, dy, shape, scratch);
         return;
     }

@@ -1,13 +1,9 @@
-/* Convolutions of 3x3, stride 1 or 2, padding 1 by Winograd's algorithms: the three passes of conv.h for the shapes that suit them. */
+/* Convolutions of 3x3, stride 1 or 2, padding 1 by Winograd's algorithms: the three passes of conv.h for the shapes that
+ * conv_choice.h gives them. */
 #ifndef NN_WINOGRAD_H
 #define NN_WINOGRAD_H
 
 #include "nn/conv.h"
-
-/* By shape alone, since it decides bits. */
-bool winograd_suits(const struct conv_shape *shape);
-/* Products an image, input and output channel: direct convolution has 9 ho wo. */
-int winograd_products(const struct conv_shape *shape);
 
 size_t winograd_scratch(const struct engine *engine, const struct conv_shape *shape);
 

@@ -1,45 +1,19 @@
+#include "nn/conv_choice.h"
 #include "nn/conv_internal.h"
 #include "nn/winograd_internal.h"
 
-#include <limits.h>
-#include <stdint.h>
-
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
-/* ---- Which kind ---- */
+/* ---- Kinds ---- */
 
-static int tiles_of_image(const struct conv_shape *s, int cells) { return divide_up(s->ho, cells) * divide_up(s->wo, cells); }
-
-/* Products of an image; INT_MAX where the kind does not apply. The 3x3 kind wants whole images in a slice: bands are multiples of 4. */
-static int products(const struct conv_shape *s, enum winograd kind)
+static enum winograd kind_of(const struct conv_shape *shape, bool data)
 {
-    switch (kind) {
-    case WINOGRAD_4X4: return s->stride == 1 ? 36 * tiles_of_image(s, 4) : INT_MAX;
-    case WINOGRAD_3X3:
-        return s->stride == 1 && slices_of(1, s->ho, s->wo).bands == 1 ? 25 * tiles_of_image(s, 3) : INT_MAX;
-    default: return s->stride == 2 ? 81 * tiles_of_image(s, 4) : INT_MAX;
+    switch (conv_algorithm(shape)) {
+    case CONV_WINOGRAD_3X3: return WINOGRAD_3X3;
+    case CONV_WINOGRAD_STRIDED: return data ? WINOGRAD_STRIDED_DATA : WINOGRAD_STRIDED;
+    default: return WINOGRAD_4X4;
     }
 }
-
-static enum winograd kind_of(const struct conv_shape *s)
-{
-    enum winograd best = WINOGRAD_4X4;
-    for (enum winograd kind = WINOGRAD_3X3; kind <= WINOGRAD_STRIDED; kind++)
-        if (products(s, kind) < products(s, best))
-            best = kind;
-    return best;
-}
-
-/* Direct convolution makes 9 products a pixel, at nearly the FMA peak; transforms cost by channel, so that few channels, or a gain of
- * less than a quarter, do not pay for them. */
-bool winograd_suits(const struct conv_shape *s)
-{
-    if (s->r != 3 || s->pad != 1 || s->stride > 2 || s->c < 8 || s->k < 8 || (int64_t)s->ho * s->wo > INT_MAX / 128)
-        return false;
-    return products(s, kind_of(s)) <= 27 * s->ho * s->wo / 4;
-}
-
-int winograd_products(const struct conv_shape *s) { return products(s, kind_of(s)); }
 
 int weight_points(enum winograd kind) { return kind == WINOGRAD_3X3 ? 25 : 36; }
 
@@ -63,14 +37,13 @@ struct meeting tile_points(enum winograd kind, int q)
 
 struct tiling tiling_of(const struct conv_shape *s, bool data)
 {
-    struct tiling t = {.kind = kind_of(s), .h = s->ho, .w = s->wo, .cells = 4};
+    struct tiling t = {.kind = kind_of(s, data), .h = s->ho, .w = s->wo, .cells = 4};
     switch (t.kind) {
     case WINOGRAD_4X4: t.points = 36, t.in = 6, t.step = 4, t.before = 1, t.out = 4; break;
     case WINOGRAD_3X3: t.points = 25, t.in = 5, t.step = 3, t.before = 1, t.out = 3, t.cells = 3; break;
-    default: t.points = 81, t.in = data ? 5 : 9, t.step = data ? 4 : 8, t.before = data ? 0 : 1, t.out = data ? 8 : 4; break;
+    case WINOGRAD_STRIDED: t.points = 81, t.in = 9, t.step = 8, t.before = 1, t.out = 4; break;
+    case WINOGRAD_STRIDED_DATA: t.points = 81, t.in = 5, t.step = 4, t.before = 0, t.out = 8; break;
     }
-    if (data && t.kind == WINOGRAD_STRIDED)
-        t.kind = WINOGRAD_STRIDED_DATA;
     t.source_h = data ? s->ho : s->h;
     t.source_w = data ? s->wo : s->w;
     t.target_h = data ? s->h : s->ho;
