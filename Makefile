@@ -65,6 +65,12 @@ $(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
+# The trainer with a file around its convolutions that measures their errors; built by name only.
+WRAPPED  := conv_algorithm conv_forward conv_backward_data conv_backward_weights
+$(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
+
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
