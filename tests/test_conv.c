@@ -69,7 +69,7 @@ static void free_problem(struct problem *p)
 
 static struct results run(const struct problem *p, const struct kernels *kernels, int threads)
 {
-    struct engine engine = {kernels, threads};
+    struct engine engine = {.kernels = kernels, .threads = threads};
     void *scratch = guard_alloc(conv_scratch(&engine, &p->s), 0);
     struct results r = {
         .y = guard_alloc(p->y_count * sizeof(float), 0),
@@ -205,7 +205,7 @@ Test(conv, reads_through_a_norm_and_sums_its_output)
     for (size_t i = 0; i < CASES; i++) {
         struct problem p = make_problem(i);
         const struct conv_shape *s = &p.s;
-        struct engine engine = {isas[i % isa_count], 1 + (int)(i % 3)};
+        struct engine engine = {.kernels = isas[i % isa_count], .threads = 1 + (int)(i % 3)};
         float *channels = guard_alloc(3 * (size_t)s->c * sizeof(float), 0), *x = guard_alloc(p.x_count * sizeof(float), 0);
         fill_random(channels, 3 * (size_t)s->c, i);
         struct conv_input input = {p.x, channels, channels + s->c, channels + 2 * (size_t)s->c, i % 2};
@@ -267,7 +267,7 @@ Test(conv, scratch_of_a_batch_serves_every_smaller_one)
     size_t isa_count = test_isas(isas);
     for (size_t i = 0; i < CASES; i++)
         for (int threads = 1; threads <= 64; threads *= 4) {
-            struct engine engine = {isas[isa_count - 1], threads};
+            struct engine engine = {.kernels = isas[isa_count - 1], .threads = threads};
             size_t before = 0;
             for (int n = 1; n <= 1000; n += n < 70 ? 1 : 31) {
                 struct conv_shape s = conv_shape(n, cases[i].h, cases[i].w, cases[i].c, cases[i].k, cases[i].r, cases[i].stride,

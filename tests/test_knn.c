@@ -94,7 +94,7 @@ Test(knn, matches_brute_force_on_every_isa_and_thread_count)
         double want = brute_force(bank, bank_labels, b, query, query_labels, q, d, classes, k, 0.1);
         for (size_t i = 0; i < count; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-                struct engine engine = {isas[i], threads[t]};
+                struct engine engine = {.kernels = isas[i], .threads = threads[t]};
                 struct simclr_error err;
                 double accuracy = -1.0;
                 memcpy(bank, bank_unit, bank_size * sizeof *bank);
@@ -111,7 +111,7 @@ Test(knn, matches_brute_force_on_every_isa_and_thread_count)
 /* classify one query against a bank of points of the plane; true if the answer is `label` */
 static bool answers(const float *bank, const int *labels, size_t rows, float x, float y, int label, int k, double temperature)
 {
-    struct engine engine = {scalar(), 1};
+    struct engine engine = {.kernels = scalar(), .threads = 1};
     struct simclr_error err;
     float copy[32], query[2] = {x, y};
     double accuracy;
@@ -146,7 +146,7 @@ Test(knn, votes_are_weighted_by_similarity)
 
 Test(knn, errors_are_sentences)
 {
-    struct engine engine = {scalar(), 1};
+    struct engine engine = {.kernels = scalar(), .threads = 1};
     struct simclr_error err;
     float bank[4] = {1, 0, 0, 1}, query[2] = {1, 1};
     int labels[2] = {0, 1}, none[2] = {-1, -1}, high[2] = {0, 9}, label = 0;
@@ -163,7 +163,7 @@ Test(knn, errors_are_sentences)
 #ifndef __SANITIZE_ADDRESS__ /* which reserves more than any limit */
 Test(knn, lack_of_memory_is_an_error)
 {
-    struct engine engine = {scalar(), 1};
+    struct engine engine = {.kernels = scalar(), .threads = 1};
     struct simclr_error err;
     struct rlimit limit = {(rlim_t)1 << 30, (rlim_t)1 << 30};
     cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);

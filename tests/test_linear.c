@@ -44,7 +44,7 @@ static void free_layer(struct layer *l) { guard_free(l->x), guard_free(l->w), gu
 
 static struct outcome run(const struct layer *l, const struct kernels *kernels, int threads)
 {
-    struct engine engine = {kernels, threads};
+    struct engine engine = {.kernels = kernels, .threads = threads};
     size_t outputs = (size_t)l->rows * l->out;
     struct outcome o = {guarded(outputs), guarded((size_t)l->rows * l->in), guarded((size_t)l->in * l->out), guarded(l->out),
                         guarded(outputs)};

@@ -145,7 +145,7 @@ static void expect_all_close(const struct fixture *fixture, const struct tensor_
 static struct engine best_engine(int threads)
 {
     const struct kernels *isas[8];
-    return (struct engine){isas[test_isas(isas) - 1], threads};
+    return (struct engine){.kernels = isas[test_isas(isas) - 1], .threads = threads};
 }
 
 static struct network_config small_config(void)
@@ -361,7 +361,7 @@ static void expect_same_training(const struct network_config *config)
     const struct kernels *isas[8];
     size_t isa_count = test_isas(isas), param_count, buffer_count;
     const int threads[] = {1, 2, 3, 5};
-    struct engine engine = {isas[0], 1};
+    struct engine engine = {.kernels = isas[0], .threads = 1};
     struct network *network = make_network(config, &engine, 2, true);
     network_params(network, &param_count);
     network_buffers(network, &buffer_count);
@@ -370,7 +370,7 @@ static void expect_same_training(const struct network_config *config)
     train_steps(want, want + param_count, config, &engine);
     for (size_t i = 0; i < isa_count; i++)
         for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-            engine = (struct engine){isas[i], threads[t]};
+            engine = (struct engine){.kernels = isas[i], .threads = threads[t]};
             train_steps(got, got + param_count, config, &engine);
             expect_same_bits(want, got, param_count + buffer_count, "two steps of ResNet-%d on %s, %d threads", config->depth,
                              isas[i]->name, threads[t]);

@@ -35,7 +35,7 @@ static struct by_hand *make_by_hand(const struct network_config *config, struct 
     struct by_hand *h = calloc(1, sizeof *h);
     struct simclr_error err;
     const struct kernels *isas[8];
-    h->engine = (struct engine){isas[test_isas(isas) - 1], 2};
+    h->engine = (struct engine){.kernels = isas[test_isas(isas) - 1], .threads = 2};
     cr_assert_eq(resnet_build(&h->net, config, &err), SIMCLR_OK, "%s", err.text);
     h->rows = rows;
     h->images = images;
@@ -195,7 +195,7 @@ static void expect_passes_by_hand(const struct network_config *config, int rows,
     struct network *network;
     struct simclr_error err;
     const struct kernels *isas[8];
-    struct engine engine = {isas[test_isas(isas) - 1], 3};
+    struct engine engine = {.kernels = isas[test_isas(isas) - 1], .threads = 3};
     cr_assert_eq(network_create(&network, config, &engine, rows + 1, true, &err), SIMCLR_OK, "%s", err.text);
     size_t pixels = (size_t)rows * config->image_size * config->image_size * config->channels, outputs = (size_t)rows * config->out_dim;
     size_t params, buffers;

@@ -203,7 +203,7 @@ struct outcome {
 /* dx lies over dy, and dres is added to the residual where there is ReLU, so that both ways of dres are seen. */
 static struct outcome run_layer(const struct layer *l, const struct kernels *kernels, int threads)
 {
-    struct engine engine = {kernels, threads};
+    struct engine engine = {.kernels = kernels, .threads = threads};
     size_t count = l->rows * l->c;
     struct outcome o = {guarded(count), guarded(l->c), guarded(l->c), guarded_copy(l->running, 2 * (size_t)l->c), guarded(count),
                         guarded_copy(l->dy, count), guarded_copy(l->residual, count), guarded(l->c), guarded(l->c)};
@@ -369,7 +369,7 @@ Test(norm, a_residual_is_read_through_its_norm)
     for (int test = 0; test < 10; test++) {
         int rows = shapes[test / 2].rows, c = shapes[test / 2].c;
         size_t count = (size_t)rows * c;
-        struct engine engine = {isas[test % isa_count], 1 + test % 3};
+        struct engine engine = {.kernels = isas[test % isa_count], .threads = 1 + test % 3};
         float *x = guarded(count), *residual = guarded(count), *want = guarded(count), *channels = guarded(6 * (size_t)c);
         fill_random(x, count, test);
         fill_random(residual, count, test + 100);

@@ -231,7 +231,7 @@ static struct engine scalar_engine(void)
 {
     const struct kernels *isas[8];
     test_isas(isas);
-    return (struct engine){isas[0], 1};
+    return (struct engine){.kernels = isas[0], .threads = 1};
 }
 
 Test(ntxent, known_values)
@@ -342,7 +342,7 @@ Test(ntxent, same_bits_on_every_isa_and_thread_count)
         struct ntxent_result first = {0};
         for (size_t i = 0; i < count; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-                struct engine engine = {isas[i], threads[t]};
+                struct engine engine = {.kernels = isas[i], .threads = threads[t]};
                 bool reference = i == 0 && t == 0;
                 struct ntxent_result result = run(&engine, reference ? want : got, z, rows, d, 0.1f);
                 if (reference) {

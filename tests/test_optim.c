@@ -74,7 +74,7 @@ Test(optim, five_steps_match_pytorch_and_google_lars)
             free(start);
             free(g);
         }
-        struct engine engine = {scalar(), 1};
+        struct engine engine = {.kernels = scalar(), .threads = 1};
         float *state[2] = {first, optim_state_arrays(configs[c].kind) > 1 ? second : NULL};
         for (uint64_t s = 0; s < STEPS; s++)
             optim_step(&engine, &configs[c], tensors, TENSORS, params, grads[s], state, s + 1, (double)rates[s]);
@@ -207,7 +207,7 @@ Test(optim, same_bits_for_every_thread_count)
     fill_random(g, total, 2);
     for (int c = 2; c < CONFIGS; c += 2) /* adam, lars */
         for (int threads = 1; threads <= 5; threads += threads == 3 ? 2 : 1) {
-            struct engine engine = {isas[count - 1], threads};
+            struct engine engine = {.kernels = isas[count - 1], .threads = threads};
             float *state[2] = {v, s};
             memcpy(w, start, total * sizeof *w);
             memset(v, 0, total * sizeof *v);

@@ -25,7 +25,7 @@ static float *guarded(size_t count) { return guard_alloc(count * sizeof(float), 
 
 static struct pooled run(const struct kernels *kernels, int threads, const float *x, const float *dy, int n, int h, int w, int c)
 {
-    struct engine engine = {kernels, threads};
+    struct engine engine = {.kernels = kernels, .threads = threads};
     struct pooled p = {.in = (size_t)n * h * w * c, .out = (size_t)n * ((h + 1) / 2) * ((w + 1) / 2) * c, .means = (size_t)n * c};
     p.max = guarded(p.out);
     p.which = guard_alloc(p.out, 0);

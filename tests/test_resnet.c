@@ -9,7 +9,7 @@
 static struct engine best_engine(void)
 {
     const struct kernels *isas[8];
-    return (struct engine){isas[test_isas(isas) - 1], 2};
+    return (struct engine){.kernels = isas[test_isas(isas) - 1], .threads = 2};
 }
 
 static struct network_config small_config(void)

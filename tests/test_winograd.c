@@ -327,7 +327,7 @@ Test(winograd, is_within_the_rounding_bound_of_sums_in_double)
                      strided[][6] = {{1, 8, 8, 8, 9, 2}, {2, 7, 8, 17, 8, 2}, {1, 32, 31, 8, 8, 2}, {9, 8, 15, 9, 8, 2}, {3, 24, 24, 8, 8, 2}};
     const struct kernels *isas[8];
     size_t isa_count = test_isas(isas);
-    struct engine engine = {isas[isa_count - 1], 2}; /* the others give its bits: test_conv.c */
+    struct engine engine = {.kernels = isas[isa_count - 1], .threads = 2}; /* the others give its bits: test_conv.c */
     for (size_t i = 0; i < sizeof four / sizeof *four; i++)
         check_shape(four[i], WINOGRAD_4X4, &engine, 10 * i);
     for (size_t i = 0; i < sizeof three / sizeof *three; i++)

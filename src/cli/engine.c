@@ -2,6 +2,7 @@
 
 #include "base/par.h"
 #include "base/status.h"
+#include "simd/cache.h"
 #include "simd/dispatch.h"
 
 #include <stdlib.h>
@@ -32,5 +33,6 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
         isa = "auto";
     engine->kernels = isa_resolve(isa);
     engine->threads = threads > 0 ? threads : par_default_threads();
+    engine->caches = cache_sizes();
     return engine->kernels ? SIMCLR_OK : refuse(source, isa, err);
 }
