@@ -97,7 +97,8 @@ static void transform_weights(void *ctx, size_t channel, int thread)
     ptrdiff_t tap = (ptrdiff_t)g->c * g->k;
     for (int panel = 0; panel < g->panels; panel++) {
         int n = g->k - panel * nr < nr ? g->k - panel * nr : nr;
-        g->kernels->winograd_weights(g->tiling.kind, g->u + ((size_t)panel * g->c + channel) * nr, g->u_point, g->w + channel * g->k + panel * nr, tap, n);
+        g->kernels->winograd_weights(g->tiling.kind, g->u + ((size_t)panel * g->c + channel) * nr, g->u_point,
+                                     g->w + channel * g->k + panel * nr, tap, n);
     }
 }
 
@@ -111,7 +112,8 @@ static void transform_turned_weights(void *ctx, size_t panel, int thread)
     ptrdiff_t tap = (ptrdiff_t)(g->panels * filters);
     for (int t = 0; t < 9; t++)
         g->kernels->pack_bt(g->transposed + t * tap + panel * filters, g->w + ((size_t)t * g->k + panel * nr) * g->c, g->c, g->c, n);
-    g->kernels->winograd_weights(g->tiling.kind, g->u + panel * filters, g->u_point, g->transposed + 8 * tap + panel * filters, -tap, filters);
+    g->kernels->winograd_weights(g->tiling.kind, g->u + panel * filters, g->u_point, g->transposed + 8 * tap + panel * filters, -tap,
+                                 filters);
 }
 
 /* ---- The three steps of a unit ---- */
@@ -133,8 +135,8 @@ static size_t first_tile(const struct pass *g, size_t slice)
 static void transform_input(const struct pass *g, size_t slice, float *v, int thread)
 {
     struct area area = slice_area(&g->tiling, slice);
-    tiling_input(g->kernels, v + first_tile(g, slice) * g->v_tile, g->v_tile, g->kernels->nr, g->v_point, &g->tiling, &area, g->input, g->c,
-                 g->copies + thread * tiling_copy_floats(&g->tiling, g->c));
+    tiling_input(g->kernels, v + first_tile(g, slice) * g->v_tile, g->v_tile, g->kernels->nr, g->v_point, &g->tiling, &area,
+                 g->input, g->c, g->copies + thread * tiling_copy_floats(&g->tiling, g->c));
 }
 
 /* Panels begin .. end of one point. */
