@@ -105,35 +105,25 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         store_columns(g->c + c_row[i], acc[i], wide, g->n);
 }
 
-/* One step of brgemm_tn: its broadcasts are mr consecutive floats. */
-ALWAYS_INLINE void step_tn(vf acc[][2], const float *a, const float *b, const int mr, const bool wide)
-{
-    const float *row[GEMM_MR];
-    UNROLL
-    for (int i = 0; i < mr; i++)
-        row[i] = a + i;
-    step(acc, row, 0, b, mr, wide);
-}
-
-/* Rows i0 .. i0 + mr of brgemm_tn. */
+/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats. C is fetched at once: it is mostly in L2
+ * already, and row by row won nothing. */
 ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *g, int i0)
 {
     vf acc[GEMM_MR][2];
     UNROLL
-    for (int i = 0; i < mr; i++)
+    for (int i = 0; i < mr; i++) {
         acc[i][0] = acc[i][1] = vf_zero();
+        fetch_row(g->c + (i0 + i) * g->ldc, wide);
+    }
 
     const float *b = g->b;
-    ptrdiff_t p = 0;
-    for (int row = 0; row < mr && p + FETCH_STEPS <= g->k; row++) {
-        fetch_row(g->c + (i0 + row) * g->ldc, wide);
-#pragma GCC unroll 1
-        for (ptrdiff_t end = p + FETCH_STEPS; p < end; p++, b += GEMM_NR)
-            step_tn(acc, g->a + g->a_row[p] + i0, b, mr, wide);
+    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR) {
+        const float *a[GEMM_MR];
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            a[i] = g->a + g->a_row[p] + i0 + i;
+        step(acc, a, 0, b, mr, wide);
     }
-#pragma GCC unroll 1
-    for (; p < g->k; p++, b += GEMM_NR)
-        step_tn(acc, g->a + g->a_row[p] + i0, b, mr, wide);
 
     UNROLL
     for (int i = 0; i < mr; i++) {

@@ -2,7 +2,7 @@
  * which rows, panels and stretches of k a brgemm call gets, and those continue each other's chains.
  *
  * A task is a range of lines of cells, worked off in blocks. A block's source stays in L2 while every panel of B passes over it;
- * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block, and so does C over the stretches.
+ * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block.
  * While a block is computed, the next one's source is fetched from memory: a core that waits for it computes nothing. */
 #include "base/par.h"
 #include "nn/conv_internal.h"
@@ -26,7 +26,9 @@ static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
-/* Steps of k in a call. */
+/* Steps of k in a call, at most. A step of a tall tile, 12 x 32, has 24 cycles for 128 bytes of B, which L2 delivers in time: all of
+ * k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two stretches). One of 6 x 16 has 6 cycles for 64 bytes: there
+ * a stretch stays close to L1 (2048^3: 69 at once, 82 at 512 steps, 80 at 256). */
 static int most_depth(const struct conv_gather *g)
 {
     return (g->kernels->mr >= TALL_TILE ? TALL_FLOATS : SHORT_FLOATS) / g->kernels->nr;
@@ -83,6 +85,9 @@ static void choose_layout(struct conv_gather *g)
 {
     bool aliased = (g->step * g->c) % 512 == 0;
     g->copy = g->copy || g->low != 0 || g->read_step > 1 || span(g, g->rows) > g->h || span(g, g->cols) > g->w || aliased;
+    /* Where k comes in stretches, a matrix product goes through a stretch of a block's source at a time: so more rows fit into a
+     * block, and B, which comes from L3 for each, is read less often. With all of k in a block of 32 rows 2048^3 gives 63 % with
+     * tiles of 6 x 16, so 82 %. */
     g->part = g->window == 1 ? divide_up(g->c, divide_up(g->c, most_depth(g))) : g->c;
     g->pitch = (g->copy ? g->part : g->c) + (aliased ? LINE_FLOATS : 0);
     choose_blocks(g);
@@ -221,9 +226,7 @@ static const float *block_source(const struct run *run, const struct block *b, i
     return copy;
 }
 
-/* How k goes to the calls of a panel: several whole taps, or an even part of one. Long stretches spare loads and stores of C:
- * 2048^3 on one core with tiles of 12 x 32, 67 % of peak at 128 steps, 84 at 256, 91 at 1,024. A step of a 6 x 16 tile wants 64 bytes
- * of B in 6 cycles, where the tall one has 24 for 128: from L1, 512^3 on two cores is 82 % of peak, from L2 69. */
+/* How k goes to the calls of a panel: several whole taps, or an even part of one. Long stretches spare loads and stores of C. */
 struct stretch {
     int taps, depth;
 };
