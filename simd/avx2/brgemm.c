@@ -32,7 +32,7 @@ ALWAYS_INLINE void tile_tn_of(int rows, const bool wide, const struct product *g
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
                     int m, int n, int k, int taps, bool accumulate)
 {
-    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, n, k, taps, accumulate};
+    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, m, n, k, taps, accumulate};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
         if (n > VL)
@@ -43,7 +43,7 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
 
 void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k)
 {
-    const struct product g = {c, NULL, ldc, a, a_row, NULL, b, n, k, 1, false};
+    const struct product g = {c, NULL, ldc, a, a_row, NULL, b, m, n, k, 1, false};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
         if (n > VL)

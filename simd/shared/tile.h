@@ -17,7 +17,7 @@ struct product {
     const float *a;
     const ptrdiff_t *a_row, *a_tap;
     const float *b;
-    int n, k, taps;
+    int m, n, k, taps;
     bool accumulate;
 };
 
@@ -51,7 +51,11 @@ ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const 
     }
 }
 
-/* A row of a tile of C is fetched while the products are formed: from memory it would stall the tile's end and the next one. */
+/* Rows of C are fetched while the products are formed, for from memory they would stall the tile's end, or the next one's begin:
+ * one row every FETCH_STEPS steps of k. All of them at once take every line buffer that A and B wait for: a product of 64 channels
+ * and 256 outputs then runs at 78 % of peak instead of 88. */
+enum { FETCH_STEPS = 4 };
+
 ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
 {
     __builtin_prefetch(c, 1, 3);
@@ -71,11 +75,11 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         UNROLL
         for (int i = 0; i < mr; i++)
             load_columns(acc[i], g->c + c_row[i], wide, g->n);
-    } else {
-        UNROLL
-        for (int i = 0; i < mr; i++)
-            fetch_row(g->c + c_row[i], wide);
     }
+    /* What is stored at the end; or, as it has just been loaded, what the next tile loads. */
+    int row = g->accumulate ? mr : 0, row_end = row + mr;
+    if (row_end > g->m - i0)
+        row_end = g->m - i0;
 
     const float *b = g->b;
     const ptrdiff_t k = g->k;
@@ -84,7 +88,15 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         UNROLL
         for (int i = 0; i < mr; i++)
             a[i] = g->a + g->a_tap[t] + a_row[i] + k;
-        for (ptrdiff_t p = -k; p < 0; p++, b += GEMM_NR) /* up to zero: no register for its end */
+        ptrdiff_t p = -k; /* up to zero: no register for its end */
+        for (; row < row_end && p <= -FETCH_STEPS; row++) {
+            fetch_row(g->c + c_row[row], wide);
+#pragma GCC unroll 1
+            for (ptrdiff_t end = p + FETCH_STEPS; p < end; p++, b += GEMM_NR)
+                step(acc, a, p, b, mr, wide);
+        }
+#pragma GCC unroll 1
+        for (; p < 0; p++, b += GEMM_NR)
             step(acc, a, p, b, mr, wide);
     }
 
@@ -93,7 +105,8 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         store_columns(g->c + c_row[i], acc[i], wide, g->n);
 }
 
-/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats. */
+/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats. C is fetched at once: it is mostly in L2
+ * already, and row by row won nothing. */
 ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *g, int i0)
 {
     vf acc[GEMM_MR][2];

@@ -2,7 +2,7 @@
  * which rows, panels and stretches of k a brgemm call gets, and those continue each other's chains.
  *
  * A task is a range of lines of cells, worked off in blocks. A block's source stays in L2 while every panel of B passes over it;
- * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block, and so does C over the stretches.
+ * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block.
  * While a block is computed, the next one's source is fetched from memory: a core that waits for it computes nothing. */
 #include "base/par.h"
 #include "nn/conv_internal.h"
@@ -14,8 +14,8 @@ enum {
     BLOCK_CELLS = 192,        /* bounds C, and the index arrays, where channels are few */
     TASK_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
     TASKS = 16,               /* wanted for each thread */
-    L1_FLOATS = 4096,         /* of a panel in a call: 16 KB, half of L1 */
-    L2_FLOATS = 32 * 1024,    /* the same where a panel may come from L2 */
+    SHORT_FLOATS = 8 * 1024,  /* of a panel in a call: 32 KB */
+    TALL_FLOATS = 128 * 1024, /* the same for tall tiles */
     TALL_TILE = 12,           /* rows of a tile for which a step of B from L2, 128 bytes, is there in time */
     ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
     SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
@@ -26,12 +26,20 @@ static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
+/* Steps of k in a call, at most. A step of a tall tile, 12 x 32, has 24 cycles for 128 bytes of B, which L2 delivers in time: all of
+ * k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two stretches). One of 6 x 16 has 6 cycles for 64 bytes: there
+ * a stretch stays close to L1 (2048^3: 69 at once, 82 at 512 steps, 80 at 256). */
+static int most_depth(const struct conv_gather *g)
+{
+    return (g->kernels->mr >= TALL_TILE ? TALL_FLOATS : SHORT_FLOATS) / g->kernels->nr;
+}
+
 static int span(const struct conv_gather *g, int cells) { return (cells - 1) * g->step + g->window; }
 
 /* Blocks as large as fit: several images where maps are small, bands of rows where they are large. */
 static void choose_blocks(struct conv_gather *g)
 {
-    size_t row_floats = (size_t)(g->copy ? span(g, g->cols) : g->w) * g->pitch;
+    size_t row_floats = (size_t)(g->copy ? span(g, g->cols) : g->w) * (g->part < g->c ? g->part : g->pitch);
     size_t image_floats = row_floats * (g->copy ? span(g, g->rows) : g->h);
     int image_cells = g->rows * g->cols;
     g->unit_images = 1;
@@ -50,8 +58,10 @@ static void choose_blocks(struct conv_gather *g)
 static void choose_tasks(struct conv_gather *g)
 {
     int64_t lines = (int64_t)g->n * g->rows;
-    int grain = g->unit_rows == g->rows ? g->rows : 1;
-    grain = divide_up(divide_up(TASK_CELLS, g->cols), grain) * grain;
+    int grain = g->unit_rows == g->rows ? g->rows : 1, cells = TASK_CELLS;
+    if (g->part < g->c) /* whole blocks */
+        cells = max_int(cells, min_int(g->unit_rows * g->cols, (int)(lines * g->cols / (4 * g->threads))));
+    grain = divide_up(divide_up(cells, g->cols), grain) * grain;
     int64_t most = (lines + grain - 1) / grain;
     g->tasks = g->threads == 1 ? 1 : (int)(most < TASKS * g->threads ? most : TASKS * g->threads);
     if (g->tasks > g->threads)
@@ -75,7 +85,11 @@ static void choose_layout(struct conv_gather *g)
 {
     bool aliased = (g->step * g->c) % 512 == 0;
     g->copy = g->copy || g->low != 0 || g->read_step > 1 || span(g, g->rows) > g->h || span(g, g->cols) > g->w || aliased;
-    g->pitch = g->c + (aliased ? LINE_FLOATS : 0);
+    /* Where k comes in stretches, a matrix product goes through a stretch of a block's source at a time: so more rows fit into a
+     * block, and B, which comes from L3 for each, is read less often. With all of k in a block of 32 rows 2048^3 gives 63 % with
+     * tiles of 6 x 16, so 82 %. */
+    g->part = g->window == 1 ? divide_up(g->c, divide_up(g->c, most_depth(g))) : g->c;
+    g->pitch = (g->copy ? g->part : g->c) + (aliased ? LINE_FLOATS : 0);
     choose_blocks(g);
     int copy_rows = span(g, g->unit_rows), copy_cols = span(g, g->cols);
     g->row_pitch = (g->copy ? copy_cols : g->w) * g->pitch;
@@ -193,35 +207,33 @@ static int64_t task_begin(const struct run *run, int task)
     return (int64_t)g->n * g->rows * task / g->tasks;
 }
 
-/* What the copy of a block holds of an image; or what is read without a copy. */
-static struct conv_grid block_grid(const struct conv_gather *g, const struct block *b)
+/* What the copy of a block holds of an image; or what is read without a copy: a part of the channels, from `channel` on. */
+static struct conv_grid block_grid(const struct conv_gather *g, const struct block *b, int channel)
 {
     return (struct conv_grid){g->h, g->w, g->c, b->row * g->step * g->read_step + g->low, span(g, b->rows),
-                              g->low, span(g, g->cols), g->read_step, 0, g->c};
+                              g->low, span(g, g->cols), g->read_step, channel, min_int(g->part, g->c - channel)};
 }
 
-static const float *block_source(const struct run *run, const struct block *b, int thread)
+static const float *block_source(const struct run *run, const struct block *b, int channel, int thread)
 {
     const struct conv_gather *g = run->g;
     if (!g->copy)
-        return run->input->x + ((size_t)b->image * g->h + (size_t)b->row * g->step) * g->w * g->c;
+        return run->input->x + ((size_t)b->image * g->h + (size_t)b->row * g->step) * g->w * g->c + channel;
     float *copy = g->copies + (size_t)thread * g->copy_size;
-    struct conv_grid grid = block_grid(g, b);
+    struct conv_grid grid = block_grid(g, b, channel);
     for (int i = 0; i < b->images; i++)
         conv_read_grid(g->kernels, copy + i * g->image_pitch, g->pitch, run->input, b->image + i, &grid);
     return copy;
 }
 
-/* How k goes to the calls of a panel: several whole taps, or an even part of one. Long stretches spare loads and stores of C:
- * 2048^3 on one core with tiles of 12 x 32, 67 % of peak at 128 steps, 84 at 256, 91 at 1,024. A step of a 6 x 16 tile wants 64 bytes
- * of B in 6 cycles, where the tall one has 24 for 128: from L1, 512^3 on two cores is 82 % of peak, from L2 69. */
+/* How k goes to the calls of a panel: several whole taps, or an even part of one. Long stretches spare loads and stores of C. */
 struct stretch {
     int taps, depth;
 };
 
 static struct stretch choose_stretch(const struct conv_gather *g, const struct conv_class *class)
 {
-    int most = (g->kernels->mr >= TALL_TILE ? L2_FLOATS : L1_FLOATS) / g->kernels->nr;
+    int most = most_depth(g);
     if (class->depth > most)
         return (struct stretch){1, divide_up(class->depth, divide_up(class->depth, most))};
     int taps = most / class->depth;
@@ -235,7 +247,13 @@ static int class_pixels(const struct conv_gather *g, const struct conv_class *cl
 
 static int strip_rows(const struct conv_gather *g, struct stretch s)
 {
-    return (s.taps * s.depth < SHORT_STRETCH ? 4 : 2) * g->kernels->mr;
+    return (g->part < g->c ? 8 : s.taps * s.depth < SHORT_STRETCH ? 4 : 2) * g->kernels->mr;
+}
+
+/* Of a class where parts are worked on one by one: what belongs to one. */
+static int part_depth(const struct conv_gather *g, const struct conv_class *class, int channel)
+{
+    return g->part < g->c ? min_int(g->part, g->c - channel) : class->depth;
 }
 
 static int class_calls(const struct conv_gather *g, const struct conv_class *class, const struct block *b, int panels)
@@ -243,23 +261,29 @@ static int class_calls(const struct conv_gather *g, const struct conv_class *cla
     if (!class->taps)
         return 0;
     struct stretch s = choose_stretch(g, class);
-    return panels * divide_up(class->taps, s.taps) * divide_up(class->depth, s.depth) *
+    return panels * divide_up(class->taps, s.taps) * divide_up(part_depth(g, class, 0), s.depth) *
            divide_up(class_pixels(g, class, b), strip_rows(g, s));
 }
 
-/* Rows i .. end of a class: one panel, all of k. */
-static void run_strip(const struct run *run, const struct conv_class *class, float *out, const float *a, int i, int end, int panel,
-                      struct conv_fetch *fetch)
+/* A part of a block's source. */
+struct source {
+    const float *a;
+    int channel;
+};
+
+/* Rows i .. end of a class: one panel, all of the part's k. */
+static void run_strip(const struct run *run, const struct conv_class *class, float *out, struct source source, int i, int end,
+                      int panel, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int nr = g->kernels->nr, first = panel * nr, n = min_int(nr, g->k - first);
+    int nr = g->kernels->nr, first = panel * nr, n = min_int(nr, g->k - first), part = part_depth(g, class, source.channel);
     struct stretch s = choose_stretch(g, class);
-    const float *b = g->packed + class->weights + (size_t)panel * class->taps * class->depth * nr;
+    const float *b = g->packed + class->weights + ((size_t)panel * class->taps * class->depth + source.channel) * nr;
     for (int t = 0; t < class->taps; t += s.taps)
-        for (int d = 0; d < class->depth; d += s.depth) {
-            int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, class->depth - d);
-            g->kernels->brgemm(out + first, class->c_row + i, a + d, class->a_row + i, class->a_tap + t, b, end - i, n, depth, taps,
-                               run->accumulate || t || d);
+        for (int d = 0; d < part; d += s.depth) {
+            int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, part - d);
+            g->kernels->brgemm(out + first, class->c_row + i, source.a + d, class->a_row + i, class->a_tap + t, b, end - i, n, depth,
+                               taps, run->accumulate || source.channel || t || d);
             conv_fetch_share(fetch);
             b += (ptrdiff_t)taps * depth * nr;
         }
@@ -267,8 +291,8 @@ static void run_strip(const struct run *run, const struct conv_class *class, flo
 
 /* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
  * traffic. Many would come from L3 each time: then a panel passes over all strips. */
-static void run_class(const struct run *run, const struct conv_class *class, float *out, const float *a, int m, int panel_begin,
-                      int panel_end, struct conv_fetch *fetch)
+static void run_class(const struct run *run, const struct conv_class *class, float *out, struct source source, int m,
+                      int panel_begin, int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
     int panels = panel_end - panel_begin, strips = divide_up(m, strip_rows(g, choose_stretch(g, class)));
@@ -276,7 +300,7 @@ static void run_class(const struct run *run, const struct conv_class *class, flo
     for (int j = 0; j < strips * panels; j++) {
         int panel = rows ? j % panels : j / strips, strip = rows ? j / panels : j % strips;
         int begin = (int)((int64_t)m * strip / strips), end = (int)((int64_t)m * (strip + 1) / strips);
-        run_strip(run, class, out, a, begin, end, panel_begin + panel, fetch);
+        run_strip(run, class, out, source, begin, end, panel_begin + panel, fetch);
     }
 }
 
@@ -296,27 +320,38 @@ static void clear_class(const struct conv_gather *g, const struct conv_class *cl
         memset(out + first + class->c_row[p], 0, (size_t)(last - first) * sizeof *out);
 }
 
-static void run_block(const struct run *run, const struct block *b, const struct block *next, int panel_begin, int panel_end,
-                      int thread)
+/* One part of the channels; next and next_channel are what comes after it. */
+static void run_part(const struct run *run, const struct block *b, int channel, const struct block *next, int next_channel,
+                     int panel_begin, int panel_end, int thread)
 {
     const struct conv_gather *g = run->g;
-    const float *a = block_source(run, b, thread);
+    struct source source = {block_source(run, b, channel, thread), channel};
     float *out = run->out + ((ptrdiff_t)b->image * g->ho + (ptrdiff_t)b->row * g->out_step) * g->wo * g->k;
     int calls = 0;
     for (int id = 0; id < g->out_step * g->out_step; id++)
         calls += class_calls(g, &g->classes[id], b, panel_end - panel_begin);
     struct conv_fetch fetch = {0};
     if (next && calls) {
-        struct conv_grid grid = block_grid(g, next);
+        struct conv_grid grid = block_grid(g, next, next_channel);
         fetch = conv_fetch_grid(run->input, next->image, next->images, &grid, calls);
     }
     for (int id = 0; id < g->out_step * g->out_step; id++) {
         const struct conv_class *class = &g->classes[id];
         int m = class_pixels(g, class, b);
         if (m && class->taps)
-            run_class(run, class, out, a, m, panel_begin, panel_end, &fetch);
-        else if (m && !run->accumulate)
+            run_class(run, class, out, source, m, panel_begin, panel_end, &fetch);
+        else if (m && !run->accumulate && !channel)
             clear_class(g, class, out, m, panel_begin, panel_end);
+    }
+}
+
+static void run_block(const struct run *run, const struct block *b, const struct block *next, int panel_begin, int panel_end,
+                      int thread)
+{
+    const struct conv_gather *g = run->g;
+    for (int channel = 0; channel < g->c; channel += g->part) {
+        bool last = channel + g->part >= g->c;
+        run_part(run, b, channel, last ? next : b, last ? 0 : channel + g->part, panel_begin, panel_end, thread);
     }
 }
 

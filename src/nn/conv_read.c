@@ -67,14 +67,14 @@ struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int
         end = g->h;
     if (end <= row0)
         return (struct conv_fetch){0};
-    const float *first = input->x + ((size_t)image * g->h + row0) * g->w * g->c;
+    const float *first = input->x + ((size_t)image * g->h + row0) * g->w * g->c + g->channel;
     size_t row_floats = (size_t)g->w * g->c;
-    if (g->step == 1)
+    if (g->step == 1 && g->channels == g->c)
         return conv_fetch_floats(first, ((size_t)(images - 1) * g->h + end - row0) * row_floats, shares);
     /* Images of a height that the step does not divide follow each other a row off: what is fetched needlessly is a hint. */
     int rows = images * ((end - row0 + g->step - 1) / g->step), runs = (g->w + g->step - 1) / g->step;
-    ptrdiff_t pixel = (ptrdiff_t)g->c * sizeof *first;
-    return (struct conv_fetch){(const char *)first, pixel, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
+    ptrdiff_t pixel = (ptrdiff_t)g->c * sizeof *first, channels = (ptrdiff_t)g->channels * sizeof *first;
+    return (struct conv_fetch){(const char *)first, channels, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
                                runs, rows, 0, (int)((int64_t)rows * runs / shares) + 1};
 }
 
