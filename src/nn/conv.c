@@ -27,7 +27,7 @@ static struct conv_gather forward_gather(const struct engine *engine, const stru
     struct conv_shape s = conv_flatten(shape);
     bool sparse = s.r == 1 && s.stride > 1; /* only the pixels that are wanted are read: then they lie side by side */
     return (struct conv_gather){
-        .kernels = engine->kernels, .threads = engine->threads,
+        .kernels = engine->kernels, .threads = engine->threads, .caches = engine->caches,
         .n = s.n, .h = s.h, .w = s.w, .c = s.c, .ho = s.ho, .wo = s.wo, .k = s.k, .r = s.r,
         .copy = normalised, .rows = s.ho, .cols = s.wo, .low = -s.pad, .window = s.r, .out_step = 1,
         .step = sparse ? 1 : s.stride, .read_step = sparse ? s.stride : 1,
@@ -41,7 +41,7 @@ static struct conv_gather data_gather(const struct engine *engine, const struct 
 {
     struct conv_shape s = conv_flatten(shape);
     struct conv_gather g = {
-        .kernels = engine->kernels, .threads = engine->threads,
+        .kernels = engine->kernels, .threads = engine->threads, .caches = engine->caches,
         .n = s.n, .h = s.ho, .w = s.wo, .c = s.k, .ho = s.h, .wo = s.w, .k = s.c, .r = s.r, .transposed = true,
         .rows = (s.h + s.stride - 1) / s.stride, .cols = (s.w + s.stride - 1) / s.stride, .step = 1, .read_step = 1,
         .out_step = s.stride,

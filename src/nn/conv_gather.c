@@ -10,12 +10,10 @@
 #include <string.h>
 
 enum {
-    BLOCK_FLOATS = 64 * 1024, /* of source in a block: 256 KB */
     BLOCK_CELLS = 192,        /* bounds C, and the index arrays, where channels are few */
     TASK_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
     TASKS = 16,               /* wanted for each thread */
-    SHORT_FLOATS = 8 * 1024,  /* of a panel in a call: 32 KB */
-    TALL_FLOATS = 128 * 1024, /* the same for tall tiles */
+    LEAST_DEPTH = 64,         /* steps of k in a call, however small the cache */
     TALL_TILE = 12,           /* rows of a tile for which a step of B from L2, 128 bytes, is there in time */
     ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
     SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
@@ -26,12 +24,20 @@ static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
-/* Steps of k in a call, at most. A step of a tall tile, 12 x 32, has 24 cycles for 128 bytes of B, which L2 delivers in time: all of
+/* Floats that a core's cache holds. Blocking comes from these, 32 KB and 1 MB where the engine does not know. */
+static size_t l1_floats(const struct conv_gather *g) { return (g->caches.l1 ? g->caches.l1 : 32 * 1024) / sizeof(float); }
+static size_t l2_floats(const struct conv_gather *g) { return (g->caches.l2 ? g->caches.l2 : 1024 * 1024) / sizeof(float); }
+
+/* Of source in a block: a quarter of L2, which B and C pass through as well. */
+static size_t block_floats(const struct conv_gather *g) { return l2_floats(g) / 4; }
+
+/* Steps of k in a call, at most: of a panel half of L2, or what L1 would hold. A step of a tall tile, 12 x 32, has 24 cycles for 128 bytes of B, which L2 delivers in time: all of
  * k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two stretches). One of 6 x 16 has 6 cycles for 64 bytes: there
  * a stretch stays close to L1 (2048^3: 69 at once, 82 at 512 steps, 80 at 256). */
 static int most_depth(const struct conv_gather *g)
 {
-    return (g->kernels->mr >= TALL_TILE ? TALL_FLOATS : SHORT_FLOATS) / g->kernels->nr;
+    size_t floats = g->kernels->mr >= TALL_TILE ? l2_floats(g) / 2 : l1_floats(g);
+    return max_int(LEAST_DEPTH, (int)(floats / (size_t)g->kernels->nr));
 }
 
 static int span(const struct conv_gather *g, int cells) { return (cells - 1) * g->step + g->window; }
@@ -44,12 +50,12 @@ static void choose_blocks(struct conv_gather *g)
     int image_cells = g->rows * g->cols;
     g->unit_images = 1;
     g->unit_rows = g->rows;
-    if (image_floats <= BLOCK_FLOATS && image_cells <= BLOCK_CELLS) {
-        g->unit_images = min_int(g->n, min_int((int)(BLOCK_FLOATS / image_floats), BLOCK_CELLS / image_cells));
+    if (image_floats <= block_floats(g) && image_cells <= BLOCK_CELLS) {
+        g->unit_images = min_int(g->n, min_int((int)(block_floats(g) / image_floats), BLOCK_CELLS / image_cells));
         return;
     }
     size_t halo = (size_t)max_int(0, g->window - g->step) * row_floats;
-    size_t room = BLOCK_FLOATS > halo ? (BLOCK_FLOATS - halo) / (row_floats * g->step) : 0;
+    size_t room = block_floats(g) > halo ? (block_floats(g) - halo) / (row_floats * g->step) : 0;
     room = max_int((int)room, divide_up(2 * g->kernels->mr, g->cols));
     g->unit_rows = max_int(1, min_int(g->rows, min_int((int)room, BLOCK_CELLS / g->cols)));
 }

@@ -31,6 +31,7 @@ struct conv_class {
 struct conv_gather {
     const struct kernels *kernels;
     int threads;
+    struct cache_sizes caches;
     int n;
     int h, w, c;         /* source (n, h, w, c) */
     int ho, wo, k;       /* output (n, ho, wo, k) */
