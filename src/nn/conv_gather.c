@@ -31,9 +31,10 @@ static size_t l2_floats(const struct conv_gather *g) { return (g->caches.l2 ? g-
 /* Of source in a block: a quarter of L2, which B and C pass through as well. */
 static size_t block_floats(const struct conv_gather *g) { return l2_floats(g) / 4; }
 
-/* Steps of k in a call, at most: of a panel half of L2, or what L1 would hold. A step of a tall tile, 12 x 32, has 24 cycles for 128 bytes of B, which L2 delivers in time: all of
- * k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two stretches). One of 6 x 16 has 6 cycles for 64 bytes: there
- * a stretch stays close to L1 (2048^3: 69 at once, 82 at 512 steps, 80 at 256). */
+/* Steps of k in a call, at most: of a panel half of L2, or what L1 would hold. A step of a tall tile, 12 x 32, has 24 cycles for
+ * 128 bytes of B, which L2 delivers in time: all of k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two
+ * stretches). One of 6 x 16 has 6 cycles for 64 bytes: there a stretch stays close to L1 (2048^3: 69 at once, 82 at 512 steps, 80
+ * at 256). */
 static int most_depth(const struct conv_gather *g)
 {
     size_t floats = g->kernels->mr >= TALL_TILE ? l2_floats(g) / 2 : l1_floats(g);
