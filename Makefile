@@ -117,7 +117,7 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
-$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ): | deps
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(BUILD)/tests/tools/accuracy.o: | deps
 deps: ## look for the packages that the build and the tests need, and install them
 	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench deps,$(MAKECMDGOALS)),--install) \
 		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench %/bench,$(MAKECMDGOALS)),bench))
@@ -129,4 +129,4 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 .PHONY: all test demo bench deps clean help FORCE
--include $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+-include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

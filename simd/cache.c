@@ -20,7 +20,7 @@ static int read_line(char *line, int size, const char *folder, int index, const 
     return got != NULL;
 }
 
-/* "32K", "1M" or "32768"; 0 for anything else. */
+/* "32K", "1M" or "32768"; 0 for what begins with no number. */
 static size_t parse_size(const char *text)
 {
     char *end;
@@ -53,7 +53,7 @@ struct cache_sizes cache_sizes_in(const char *folder)
 {
     struct cache_sizes sizes = {DEFAULT_L1, DEFAULT_L2};
     for (int i = 0; i < MOST_CACHES; i++) {
-        char level[16], type[32], size[32], shared[256];
+        char level[16], type[32], size[32], shared[1024];
         if (!read_line(level, sizeof level, folder, i, "level") || !read_line(type, sizeof type, folder, i, "type") ||
             !read_line(size, sizeof size, folder, i, "size") || strncmp(type, "Instruction", 11) == 0)
             continue;
@@ -64,6 +64,8 @@ struct cache_sizes cache_sizes_in(const char *folder)
         else if (bytes && level[0] == '2')
             sizes.l2 = bytes;
     }
+    if (sizes.l2 < sizes.l1) /* a virtual machine that says all its CPUs share one L2 */
+        sizes.l2 = DEFAULT_L2;
     return sizes;
 }
 

@@ -12,7 +12,7 @@
 /* Kinds of Winograd transforms. Inputs, points and outputs of a tile along one dimension, and how far apart tiles' inputs begin: */
 enum winograd {
     WINOGRAD_4X4,          /* stride 1: 6 -> 6 -> 4, 4 apart; 36 products for 144 */
-    WINOGRAD_3X3,          /* stride 1: 5 -> 5 -> 3, 3 apart; 25 products for 81: for maps of 3 and 6 pixels */
+    WINOGRAD_3X3,          /* stride 1: 5 -> 5 -> 3, 3 apart; 25 products for 81: for small maps that 4x4 fits badly */
     WINOGRAD_STRIDED,      /* stride 2: 9 -> 9 -> 4, 8 apart; 81 products for 144. Points 0 to 3 of a dimension share the first of the
                               weights' 6 points, points 4 to 8 have the others */
     WINOGRAD_STRIDED_DATA, /* its gradient by data: 5 (of dy) -> 9 -> 8, 4 apart */
@@ -33,8 +33,8 @@ struct kernels {
                    const float *b, int m, int n, int k, int taps, bool accumulate);
 
     /* C[m x n] += sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
-     * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr]; row i of C is at c + i * ldc. One chain from
-     * +0 in p order, then one addition to C. */
+     * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr], of whose columns the first n count, whatever
+     * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C. */
     void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k);
 
     /* dst[k][nr] = src[k][0..n) at row stride ld, columns from n on zero. */

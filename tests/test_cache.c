@@ -37,6 +37,16 @@ Test(cache, lists_of_cpus)
     temp_remove(folder);
 }
 
+Test(cache, a_share_of_l2_is_no_less_than_l1)
+{
+    char *folder = temp_folder();
+    describe(folder, 0, "1\n", "Data\n", "48K\n", "0\n");
+    describe(folder, 2, "2\n", "Unified\n", "1024K\n", "0-63\n");
+    struct cache_sizes got = cache_sizes_in(folder);
+    cr_assert(got.l1 == 48 * 1024 && got.l2 == 512 * 1024, "%zu %zu", got.l1, got.l2);
+    temp_remove(folder);
+}
+
 Test(cache, assumes_what_it_is_not_told)
 {
     char *folder = temp_folder();

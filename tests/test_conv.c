@@ -22,6 +22,7 @@ static const struct {
     {2, 40, 39, 32, 8, 3, 2, 1},
     {40, 30, 30, 1, 20, 1, 1, 0}, /* several rounds of chunks by weights */
     {1, 1, 300, 2, 3, 1, 1, 1},   /* a row longer than a chunk */
+    {1, 5, 5, 256, 8, 3, 2, 1},   /* pixels of copies that would share sets of L1, and so lie apart */
     /* Winograd: whole tiles, others, many slices and units, channels beyond panels, and weights for which units are shared */
     {5, 8, 8, 16, 40, 3, 1, 1}, {3, 7, 6, 9, 33, 3, 1, 1}, {2, 36, 33, 8, 16, 3, 1, 1}, {90, 4, 4, 16, 16, 3, 1, 1},
     {3, 4, 4, 136, 130, 3, 1, 1}, {1, 6, 6, 257, 512, 3, 1, 1}, {20, 3, 3, 9, 12, 3, 1, 1}, {5, 8, 7, 9, 33, 3, 2, 1},
@@ -71,9 +72,9 @@ static void free_problem(struct problem *p)
 static const struct cache_sizes caches[] = {{0, 0}, {8 * 1024, 64 * 1024}, {128 * 1024, 8 * 1024 * 1024}};
 enum { CACHES = sizeof caches / sizeof *caches };
 
-static struct results run(const struct problem *p, const struct kernels *kernels, int threads)
+static struct results run(const struct problem *p, const struct kernels *kernels, int threads, size_t cache)
 {
-    struct engine engine = {.kernels = kernels, .threads = threads, .caches = caches[threads % CACHES]};
+    struct engine engine = {.kernels = kernels, .threads = threads, .caches = caches[cache % CACHES]};
     void *scratch = guard_alloc(conv_scratch(&engine, &p->s), 0);
     struct results r = {
         .y = guard_alloc(p->y_count * sizeof(float), 0),
@@ -163,7 +164,7 @@ Test(conv, is_within_the_rounding_bound_of_sums_in_double)
             free_problem(&p);
             continue;
         }
-        struct results r = run(&p, isas[0], 1);
+        struct results r = run(&p, isas[0], 1, 0);
         struct oracle o = make_oracle(&p);
         int taps = p.s.r * p.s.r, pixels = p.s.n * p.s.ho * p.s.wo;
         expect_within(r.y, o.y, o.y_abs, NULL, p.y_count, taps * p.s.c, "forward", i);
@@ -184,11 +185,11 @@ Test(conv, gives_the_same_bits_on_every_isa_and_thread_count)
     size_t isa_count = test_isas(isas);
     for (size_t i = 0; i < CASES; i++) {
         struct problem p = make_problem(i);
-        struct results want = run(&p, isas[0], 1);
+        struct results want = run(&p, isas[0], 1, 0);
         for (size_t isa = 0; isa < isa_count; isa++)
             for (size_t t = isa ? 0 : 1; t < THREAD_COUNTS; t++) {
                 int threads = thread_counts[t];
-                struct results got = run(&p, isas[isa], threads);
+                struct results got = run(&p, isas[isa], threads, isa + t);
                 const char *label = "case %zu, %s, %d threads: %s";
                 expect_same_bits(want.y, got.y, p.y_count, label, i, isas[isa]->name, threads, "forward");
                 expect_same_bits(want.dx, got.dx, p.x_count, label, i, isas[isa]->name, threads, "by data");
@@ -209,10 +210,10 @@ Test(conv, reads_through_a_norm_and_sums_its_output)
     for (size_t i = 0; i < CASES; i++) {
         struct problem p = make_problem(i);
         const struct conv_shape *s = &p.s;
-        struct engine engine = {.kernels = isas[i % isa_count], .threads = 1 + (int)(i % 3)};
+        struct engine engine = {.kernels = isas[i % isa_count], .threads = 1 + (int)(i / 2 % 3)};
         float *channels = guard_alloc(3 * (size_t)s->c * sizeof(float), 0), *x = guard_alloc(p.x_count * sizeof(float), 0);
         fill_random(channels, 3 * (size_t)s->c, i);
-        struct conv_input input = {p.x, channels, channels + s->c, channels + 2 * (size_t)s->c, i % 2};
+        struct conv_input input = {p.x, channels, channels + s->c, channels + 2 * (size_t)s->c, i / isa_count % 2};
         isas[0]->norm_apply(x, p.x, NULL, input.mean, input.scale, input.shift, input.relu, p.x_count / s->c, s->c);
         struct slices slices = slices_of(s->n, s->ho, s->wo);
         size_t sum_count = slices.count * s->k;
@@ -291,7 +292,7 @@ Test(conv, overwrites_whatever_was_there)
     size_t isa_count = test_isas(isas);
     for (size_t i = 0; i < CASES; i++) {
         struct problem p = make_problem(i);
-        struct results r = run(&p, isas[isa_count - 1], 2);
+        struct results r = run(&p, isas[isa_count - 1], 2, 0);
         for (size_t j = 0; j < p.y_count; j++)
             cr_assert(isfinite(r.y[j]));
         for (size_t j = 0; j < p.x_count; j++)
@@ -336,7 +337,7 @@ Test(conv, agrees_with_pytorch)
         p.dy = (float *)tensor(file, prefix, "dy", p.y_count);
         p.dx_before = p.x;
         for (size_t isa = 0; isa < isa_count; isa++) {
-            struct results got = run(&p, isas[isa], 2);
+            struct results got = run(&p, isas[isa], 2, isa);
             cr_expect_lt(relative_l2(got.y, tensor(file, prefix, "y", p.y_count), p.y_count), 1e-6, "%s forward", prefix);
             cr_expect_lt(relative_l2(got.dx, tensor(file, prefix, "dx", p.x_count), p.x_count), 1e-6, "%s by data", prefix);
             cr_expect_lt(relative_l2(got.dw, tensor(file, prefix, "dw", p.w_count), p.w_count), 1e-6, "%s by weights", prefix);

@@ -14,7 +14,7 @@ struct arena {
     int overflow;    /* set once a size did not fit size_t, or capacity was exceeded */
 };
 
-/* count * size bytes, 64-byte aligned and zeroed; NULL while measuring or on overflow. */
+/* count * size bytes, 64-byte aligned; zeroed in a block of arena_commit. NULL while measuring or on overflow. */
 void *arena_alloc(struct arena *arena, size_t count, size_t size);
 
 /* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when memory is short or a size overflowed. */

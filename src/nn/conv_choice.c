@@ -5,8 +5,8 @@
  * direct: GEMMs over a padded copy (conv_gather.c, conv_weights.c), at nine tenths of the FMA peak whatever the shape. All that is not
  *     3x3, the stems (3 channels), and maps that Winograd's tiles fit badly.
  * winograd 4x4: a quarter of the products. Every 3x3 layer of stride 1 on maps that are large, or a multiple of 4.
- * winograd 3x3: 25 of 81. Maps of 3, 5, 6 and 9 pixels, of which tiles of 4 would waste half; whole images only, for the bands of
- *     larger ones (slices.h) are multiples of 4 lines.
+ * winograd 3x3: 25 of 81. Small maps, such as those of 3, 5, 6 and 9 pixels, of which tiles of 4 would waste half; whole images only,
+ *     for the bands of larger ones (slices.h) are multiples of 4 lines.
  * winograd strided: 81 of 144. The inputs of a stride of 2 fall into even and odd ones; the odd ones' two taps are a filter of stride 1. */
 static const struct {
     const char *name;

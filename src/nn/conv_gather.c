@@ -4,6 +4,7 @@
  * A task is a range of lines of cells, worked off in blocks. A block's source stays in L2 while every panel of B passes over it;
  * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block.
  * While a block is computed, the next one's source is fetched from memory: a core that waits for it computes nothing. */
+#include "base/ints.h"
 #include "base/par.h"
 #include "nn/conv_internal.h"
 
@@ -19,10 +20,6 @@ enum {
     SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
     LINE_FLOATS = 16,
 };
-
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
-static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
 /* Floats that a core's cache holds. Blocking comes from these, 32 KB and 1 MB where the engine does not know. */
 static size_t l1_floats(const struct conv_gather *g) { return (g->caches.l1 ? g->caches.l1 : 32 * 1024) / sizeof(float); }

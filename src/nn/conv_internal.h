@@ -48,7 +48,6 @@ struct conv_gather {
     int part;                     /* channels of the source that a block works on at a time: all, or stretches of a matrix product */
     ptrdiff_t pitch, row_pitch, image_pitch; /* between pixels, rows and images of what brgemm reads */
     int unit_images, unit_rows;   /* of a block, at most: whole images, or rows of cells of one */
-    int strip;                    /* rows of a brgemm call */
     int tasks, panels, groups;    /* tasks: ranges of lines of cells; panels of nr columns, in so many groups of separate tasks */
 
     struct conv_class classes[CONV_MAX_STRIDE * CONV_MAX_STRIDE];

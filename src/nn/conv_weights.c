@@ -8,6 +8,7 @@
  * goes through the slice's chunks by itself: packs dy, then for one block of rows after another copies x where it does not lie
  * well, and passes all panels over it. Tasks share nothing and wait for nothing; that groups copy and pack the same pixels costs
  * about a hundredth. While it computes a chunk, the next one is fetched from memory. */
+#include "base/ints.h"
 #include "base/par.h"
 #include "nn/conv_choice.h"
 #include "nn/conv_internal.h"
@@ -57,9 +58,6 @@ struct weights_pass {
     size_t copy_size, packed_size, dw_size;
 };
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
-static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 static int part(int all, int i, int parts) { return (int)((int64_t)all * i / parts); }
 
 /* By shape alone: enough outputs feed many threads without slices, and slices cost memory. */

@@ -4,6 +4,7 @@
  * its outputs are transformed back. V and M of a unit stay in L2 where it is a thread's own; where the weights are large a unit is
  * shared by all threads instead, so that each part of U is read from memory once for many tiles. Nothing here can change a bit: an
  * element of M is one chain over c. */
+#include "base/ints.h"
 #include "base/par.h"
 #include "nn/winograd_internal.h"
 
@@ -40,8 +41,6 @@ struct pass {
     const float *w;
     size_t unit;          /* the shared one that is worked on */
 };
-
-static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
 static struct pass plan(const struct engine *engine, const struct conv_shape *s, bool turned, struct arena *arena)
 {
@@ -161,8 +160,6 @@ static void output_edge(const struct pass *g, float *y, const float *m, int rows
         else
             memcpy(y + i * row, edge + i * edge_row, cols * k * sizeof *y);
 }
-
-static int min_int(int a, int b) { return a < b ? a : b; }
 
 static void transform_output(const struct pass *g, size_t slice, const float *m, int thread)
 {

@@ -1,8 +1,7 @@
+#include "base/ints.h"
 #include "nn/conv_choice.h"
 #include "nn/conv_internal.h"
 #include "nn/winograd_internal.h"
-
-static int divide_up(int a, int b) { return a / b + (a % b != 0); }
 
 /* ---- Kinds ---- */
 

@@ -3,6 +3,7 @@
  * The tiles are cut into chunks; each of a chunk's products (c x tiles) (tiles x k) is a chain from +0, then added to dU, in chunk
  * order. Where dU is small, up to 8 parts of the batch have a dU each, added in order of parts: threads then work apart, and sums of
  * fewer terms are more accurate. Chunks and parts come from shape alone: they decide the order of sums. */
+#include "base/ints.h"
 #include "base/par.h"
 #include "nn/winograd_internal.h"
 
@@ -38,8 +39,6 @@ struct pass {
     size_t round;         /* shared: the chunk of each part that is worked on */
 };
 
-static int divide_up(int a, int b) { return a / b + (a % b != 0); }
-
 static struct pass plan(const struct engine *engine, const struct conv_shape *s, struct arena *arena)
 {
     struct pass p = {.kernels = engine->kernels, .threads = engine->threads, .tiling = tiling_of(s, false), .c = s->c, .k = s->k};
@@ -48,6 +47,8 @@ static struct pass plan(const struct engine *engine, const struct conv_shape *s,
     p.k_panels = divide_up(p.k, nr);
     int points = weights <= OWN_WEIGHTS ? 32 * 36 : weights < LARGE_WEIGHTS ? 128 * 36 : 256 * 36;
     p.chunk_slices = divide_up(points / p.tiling.points, p.tiling.slice_tiles);
+    if ((size_t)p.chunk_slices > p.tiling.slices.count) /* one chunk is one chunk */
+        p.chunk_slices = (int)p.tiling.slices.count;
     p.chunk_tiles = p.chunk_slices * p.tiling.slice_tiles;
     p.chunks = (p.tiling.slices.count + p.chunk_slices - 1) / p.chunk_slices;
     p.parts = weights > OWN_WEIGHTS ? 1 : p.chunks < PARTS ? (int)p.chunks : PARTS;

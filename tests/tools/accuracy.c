@@ -3,7 +3,7 @@
  *
  *     ACCURACY_STEP=120 build/accuracy train DATA -o RUN ...
  *
- * prints, for each pass, the errors of some thousand elements against sums in double: of the direct algorithm, of Winograd's, and
+ * (counted in passes of the stem on colour images; with --knn-every 0 those are steps) prints, for each pass, the errors of some thousand elements against sums in double: of the direct algorithm, of Winograd's, and
  * their ratios. Everything else is as ever, the training's bits included. */
 #include "nn/conv_choice.h"
 #include "simd/kernels.h"
