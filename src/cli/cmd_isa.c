@@ -20,20 +20,20 @@ static const char *cell(const struct isa_entry *entries, size_t isa, const struc
 
 static void print_matrix(const struct isa_entry *entries, size_t count)
 {
-    printf("%-24s", "kernel");
+    printf("%-28s", "kernel");
     for (size_t i = 0; i < count; i++)
         printf("%-10s", entries[i].kernels->name);
-    printf("\n%-24s", "micro-tile (rows x cols)");
+    printf("\n%-28s", "micro-tile (rows x cols)");
     for (size_t i = 0; i < count; i++) {
         char tile[24];
         snprintf(tile, sizeof tile, "%dx%d", entries[i].kernels->mr, entries[i].kernels->nr);
-        printf(" %-9s", tile);
+        printf("%-10s", tile);
     }
     printf("\n");
     size_t slot_count;
     const struct slot *slots = kernel_slots(&slot_count);
     for (size_t s = 0; s < slot_count; s++) {
-        printf("%-24s", slots[s].name);
+        printf("%-28s", slots[s].name);
         for (size_t i = 0; i < count; i++)
             printf("%-10s", cell(entries, i, &slots[s]));
         printf("\n");

@@ -31,7 +31,7 @@ static void run_case(struct totals *totals, const struct selftest_case *which, c
     enum simclr_status status = selftest_run(&hash, which, engine, &err);
     double milliseconds = 1e3 * (now() - start);
     bool known = selftest_golden(&expected, which->name), good = status == SIMCLR_OK && known && hash == expected;
-    printf("%-8s%-24s%016" PRIx64 "  %-4s %9.2f ms", engine->kernels->name, which->name, hash, good ? "ok" : "FAIL", milliseconds);
+    printf("%-8s%-28s%016" PRIx64 "  %-4s %9.2f ms", engine->kernels->name, which->name, hash, good ? "ok" : "FAIL", milliseconds);
     if (status != SIMCLR_OK)
         printf("  %s", err.text);
     else if (!known)

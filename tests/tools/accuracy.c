@@ -1,10 +1,11 @@
 /* How far Winograd's convolutions are from direct ones in a network that is being trained. `make build/accuracy` links the trainer with
- * this file around its convolutions; it trains as simclr does, and at one step measures every layer that Winograd computes:
+ * this file around its convolutions; it trains as simclr does, and in one pass measures every layer that Winograd computes:
  *
- *     ACCURACY_STEP=120 build/accuracy train DATA -o RUN ...
+ *     ACCURACY_STEP=120 build/accuracy train DATA -o RUN --knn-every 0 ...
  *
- * (counted in passes of the stem on colour images; with --knn-every 0 those are steps) prints, for each pass, the errors of some thousand elements against sums in double: of the direct algorithm, of Winograd's, and
- * their ratios. Everything else is as ever, the training's bits included. */
+ * prints, for each layer and direction, the errors of some thousand elements against sums in double: of the direct algorithm, of
+ * Winograd's, and their ratios. Passes of the stem over colour images are counted: without kNN those are steps. Passes of fewer than
+ * 16 images are not measured. Everything else is as ever, the training's bits included. */
 #include "nn/conv_choice.h"
 #include "simd/kernels.h"
 
@@ -34,6 +35,14 @@ void __wrap_conv_backward_weights(const struct engine *engine, float *dw, const 
 
 static bool force_direct;
 static int steps; /* forward passes of the stem so far */
+static int reports;
+
+static void __attribute__((destructor)) say_if_nothing(void)
+{
+    if (!reports)
+        fprintf(stderr, "accuracy: nothing was measured in %d passes of the stem; ACCURACY_STEP names one of at least %d colour images\n",
+                steps, LEAST_IMAGES);
+}
 
 enum conv_algorithm __wrap_conv_algorithm(const struct conv_shape *shape)
 {
@@ -87,6 +96,7 @@ static void add_sample(struct samples *s, double want, float direct, float winog
 
 static void report(const char *pass, const struct conv_shape *s, const struct samples *e, int count)
 {
+    reports++;
     printf("accuracy: %-7s %3d x %-3d %4d -> %-4d stride %d, %-16s direct rms %.2e max %.2e, ratios rms %.2f max %.2f\n", pass, s->h, s->w,
            s->c, s->k, s->stride, conv_algorithm_name(__real_conv_algorithm(s)), sqrt(e->square[0] / count), e->most[0],
            sqrt(e->square[1] / e->square[0]), e->most[1] / e->most[0]);
