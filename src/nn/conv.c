@@ -85,11 +85,18 @@ size_t conv_scratch(const struct engine *engine, const struct conv_shape *shape)
     return most;
 }
 
+void conv_sum_slice(const struct kernels *kernels, const struct conv_sums *sums, const float *y, const struct slices *slices,
+                    size_t slice, int k)
+{
+    size_t first, rows = slice_pixels(slices, slice, &first), at = slice * k;
+    kernels->norm_stats(sums->mean + at, sums->m2 + at, y + first * k, rows, k);
+}
+
 struct sums_pass {
     const struct kernels *kernels;
-    struct slices slices;
     const struct conv_sums *sums;
     const float *y;
+    const struct slices *slices;
     int k;
 };
 
@@ -97,8 +104,13 @@ static void sum_slice(void *ctx, size_t slice, int thread)
 {
     (void)thread;
     const struct sums_pass *p = ctx;
-    size_t first, rows = slice_pixels(&p->slices, slice, &first), at = slice * p->k;
-    p->kernels->norm_stats(p->sums->mean + at, p->sums->m2 + at, p->y + first * p->k, rows, p->k);
+    conv_sum_slice(p->kernels, p->sums, p->y, p->slices, slice, p->k);
+}
+
+void conv_sum(const struct engine *engine, const struct conv_sums *sums, const float *y, const struct slices *slices, int k)
+{
+    struct sums_pass p = {engine->kernels, sums, y, slices, k};
+    par_for(engine->threads, slices->count, sum_slice, &p);
 }
 
 void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
@@ -112,10 +124,8 @@ void conv_forward(const struct engine *engine, float *y, const struct conv_sums 
     struct conv_gather g = forward_gather(engine, shape, input->mean);
     conv_gather_plan(&g, &arena);
     struct slices slices = slices_of(shape->n, shape->ho, shape->wo);
-    if (!conv_gather_run(&g, y, false, input, w, sums, &slices)) {
-        struct sums_pass p = {engine->kernels, slices, sums, y, shape->k};
-        par_for(engine->threads, p.slices.count, sum_slice, &p);
-    }
+    if (!conv_gather_run(&g, y, false, input, w, sums, &slices))
+        conv_sum(engine, sums, y, &slices, shape->k);
 }
 
 void conv_backward_data(const struct engine *engine, float *dx, bool accumulate, const float *dy, const float *w,

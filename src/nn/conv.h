@@ -34,6 +34,9 @@ struct conv_sums {
     float *mean, *m2; /* (slices, k) */
 };
 
+/* The same of any y, for layers that do not leave them. */
+void conv_sum(const struct engine *engine, const struct conv_sums *sums, const float *y, const struct slices *slices, int k);
+
 /* y (n, ho, wo, k) = input (n, h, w, c) * w (r, r, c, k); sums may be NULL */
 void conv_forward(const struct engine *engine, float *y, const struct conv_sums *sums, const struct conv_input *input, const float *w,
                   const struct conv_shape *shape, void *scratch);

@@ -367,7 +367,7 @@ static size_t sum_slices(const struct run *run, size_t slice, int64_t line)
         size_t first, pixels = slice_pixels(run->slices, slice, &first);
         if ((int64_t)(first + pixels) > line * g->cols)
             break;
-        g->kernels->norm_stats(run->sums->mean + slice * g->k, run->sums->m2 + slice * g->k, run->out + first * g->k, pixels, g->k);
+        conv_sum_slice(g->kernels, run->sums, run->out, run->slices, slice, g->k);
     }
     return slice;
 }

@@ -89,6 +89,10 @@ struct conv_fetch conv_fetch_floats(const float *first, size_t count, int shares
 struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int images, const struct conv_grid *grid, int shares);
 void conv_fetch_share(struct conv_fetch *fetch);
 
+/* One slice's sums, by the task that wrote it. */
+void conv_sum_slice(const struct kernels *kernels, const struct conv_sums *sums, const float *y, const struct slices *slices,
+                    size_t slice, int k);
+
 /* Fills everything from copy on, taking memory from the arena (which may be measuring). */
 void conv_gather_plan(struct conv_gather *g, struct arena *arena);
 /* sums may be NULL. False if they were asked for and are left to the caller: tasks wrote parts of their channels. */

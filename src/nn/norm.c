@@ -77,27 +77,17 @@ static int block_end(int c, size_t block)
 /* ---- Statistics ---- */
 
 struct statistics {
-    const struct kernels *kernels;
     struct slices slices;
     int c;
     struct sums sums;
-    const float *x;
     float *mean, *invstd, *scale;
     const struct norm_params *params;
 };
 
-static void sum_slice(void *ctx, size_t slice, int thread)
-{
-    (void)thread;
-    const struct statistics *p = ctx;
-    size_t sums = slice * p->c, at, rows = slice_at(&p->slices, p->c, slice, &at);
-    p->kernels->norm_stats(p->sums.first + sums, p->sums.second + sums, p->x + at, rows, p->c);
-}
-
 void norm_sum(const struct engine *engine, const float *x, const struct slices *slices, int c, void *scratch)
 {
-    struct statistics p = {.kernels = engine->kernels, .slices = *slices, .c = c, .sums = sums_in(slices, c, scratch), .x = x};
-    par_for(engine->threads, slices->count, sum_slice, &p);
+    struct conv_sums sums = norm_sums(slices, c, scratch);
+    conv_sum(engine, &sums, x, slices, c);
 }
 
 /* The batch's mean and M2 from those of the slices (Chan et al. 1979, for all slices at once), in double and in slice order. */

@@ -6,6 +6,7 @@
  * element of M is one chain over c. */
 #include "base/ints.h"
 #include "base/par.h"
+#include "nn/conv_internal.h"
 #include "nn/winograd_internal.h"
 
 #include <stdint.h>
@@ -177,10 +178,8 @@ static void transform_output(const struct pass *g, size_t slice, const float *m,
         else
             output_edge(g, y, m, rows, cols, g->edges + thread * t->out * t->out * k);
     }
-    if (g->sums) {
-        size_t first, rows = slice_pixels(&t->slices, slice, &first), at = slice * g->k;
-        g->kernels->norm_stats(g->sums->mean + at, g->sums->m2 + at, g->y + first * g->k, rows, g->k);
-    }
+    if (g->sums)
+        conv_sum_slice(g->kernels, g->sums, g->y, &t->slices, slice, g->k);
 }
 
 /* ---- Units of one thread, or of all ---- */
