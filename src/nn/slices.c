@@ -1,5 +1,7 @@
 #include "nn/slices.h"
 
+#include "base/ints.h"
+
 enum { SLICE_PIXELS = 128, LINES = 4 }; /* few enough for L2 with 2,048 channels; bounds the rounding error of a chain */
 
 struct slices slices_of(int n, int h, int w)
@@ -19,14 +21,17 @@ struct slices slices_of(int n, int h, int w)
     return s;
 }
 
+struct slice_part slice_part(const struct slices *s, size_t i)
+{
+    struct slice_part p = {.image = (int)(i / s->bands) * s->images, .line = (int)(i % s->bands) * s->lines};
+    p.images = min_int(s->n - p.image, s->images);
+    p.lines = min_int(s->h - p.line, s->lines);
+    return p;
+}
+
 size_t slice_pixels(const struct slices *s, size_t i, size_t *first)
 {
-    size_t image = i / s->bands * s->images, line = i % s->bands * s->lines, pixels = (size_t)s->h * s->w;
-    size_t images = (size_t)s->n - image, lines = (size_t)s->h - line;
-    if (images > (size_t)s->images)
-        images = s->images;
-    if (lines > (size_t)s->lines)
-        lines = s->lines;
-    *first = image * pixels + line * s->w;
-    return s->bands > 1 ? lines * s->w : images * pixels;
+    struct slice_part p = slice_part(s, i);
+    *first = ((size_t)p.image * s->h + p.line) * s->w;
+    return (size_t)p.images * p.lines * s->w;
 }

@@ -16,6 +16,12 @@ struct slices {
 
 struct slices slices_of(int n, int h, int w);
 
+/* Which part of the images slice i is. */
+struct slice_part {
+    int image, images, line, lines;
+};
+struct slice_part slice_part(const struct slices *slices, size_t i);
+
 /* The pixels of slice i, and the first of them. */
 size_t slice_pixels(const struct slices *slices, size_t i, size_t *first);
 

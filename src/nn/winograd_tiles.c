@@ -55,10 +55,8 @@ struct tiling tiling_of(const struct conv_shape *s, bool data)
 
 struct area slice_area(const struct tiling *t, size_t slice)
 {
-    const struct slices *s = &t->slices;
-    struct area a = {.image = (int)(slice / s->bands) * s->images, .line = (int)(slice % s->bands) * s->lines};
-    a.images = s->n - a.image < s->images ? s->n - a.image : s->images;
-    a.lines = t->h - a.line < s->lines ? t->h - a.line : s->lines;
+    struct slice_part p = slice_part(&t->slices, slice);
+    struct area a = {.image = p.image, .images = p.images, .line = p.line, .lines = p.lines};
     a.tile_rows = divide_up(a.lines, t->cells);
     a.tiles = a.images * a.tile_rows * t->cols;
     return a;
