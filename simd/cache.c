@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CACHES = 8, DEFAULT_L1 = 32 * 1024, DEFAULT_L2 = 512 * 1024 };
+enum { MOST_CACHES = 8, DEFAULT_L1 = 32 * 1024, DEFAULT_L2 = 512 * 1024, DEFAULT_WAYS = 4 };
 
 /* The first line of folder/index<i>/name; 0 when there is none. */
 static int read_line(char *line, int size, const char *folder, int index, const char *name)
@@ -51,7 +51,7 @@ static size_t count_cpus(const char *list)
 
 struct cache_sizes cache_sizes_in(const char *folder)
 {
-    struct cache_sizes sizes = {DEFAULT_L1, DEFAULT_L2};
+    struct cache_sizes sizes = {DEFAULT_L1, DEFAULT_L2, DEFAULT_WAYS};
     for (int i = 0; i < MOST_CACHES; i++) {
         char level[16], type[32], size[32], shared[1024];
         if (!read_line(level, sizeof level, folder, i, "level") || !read_line(type, sizeof type, folder, i, "type") ||
@@ -59,9 +59,12 @@ struct cache_sizes cache_sizes_in(const char *folder)
             continue;
         size_t cpus = read_line(shared, sizeof shared, folder, i, "shared_cpu_list") ? count_cpus(shared) : 1;
         size_t bytes = parse_size(size) / cpus;
-        if (bytes && level[0] == '1')
+        if (bytes && level[0] == '1') {
+            char ways[16];
+            int n = read_line(ways, sizeof ways, folder, i, "ways_of_associativity") ? atoi(ways) : 0;
             sizes.l1 = bytes;
-        else if (bytes && level[0] == '2')
+            sizes.l1_ways = n > 0 ? n : DEFAULT_WAYS;
+        } else if (bytes && level[0] == '2')
             sizes.l2 = bytes;
     }
     if (sizes.l2 < sizes.l1) /* a virtual machine that says all its CPUs share one L2 */

@@ -27,6 +27,20 @@ Test(cache, share_of_one_cpu)
     temp_remove(folder);
 }
 
+Test(cache, ways_of_l1)
+{
+    char *folder = temp_folder();
+    describe(folder, 0, "1\n", "Data\n", "48K\n", "0\n");
+    describe(folder, 1, "1\n", "Instruction\n", "32K\n", "0\n");
+    cr_assert(cache_sizes_in(folder).l1_ways == 4, "not told");
+    temp_write(temp_path(folder, "index0/ways_of_associativity"), "12\n", 3);
+    temp_write(temp_path(folder, "index1/ways_of_associativity"), "8\n", 2);
+    cr_assert(cache_sizes_in(folder).l1_ways == 12, "%d", cache_sizes_in(folder).l1_ways);
+    temp_write(temp_path(folder, "index0/ways_of_associativity"), "0\n", 2);
+    cr_assert(cache_sizes_in(folder).l1_ways == 4, "nonsense");
+    temp_remove(folder);
+}
+
 Test(cache, lists_of_cpus)
 {
     char *folder = temp_folder();

@@ -23,6 +23,7 @@ static const struct {
     {40, 30, 30, 1, 20, 1, 1, 0}, /* several rounds of chunks by weights */
     {1, 1, 300, 2, 3, 1, 1, 1},   /* a row longer than a chunk */
     {1, 5, 5, 256, 8, 3, 2, 1},   /* pixels of copies that would share sets of L1, and so lie apart */
+    {25, 1, 1, 1024, 1100, 1, 1, 0}, /* rows that share sets of L1, read in place or copied; weights in groups */
     /* Winograd: whole tiles, others, many slices and units, channels beyond panels, and weights for which units are shared */
     {5, 8, 8, 16, 40, 3, 1, 1}, {3, 7, 6, 9, 33, 3, 1, 1}, {2, 36, 33, 8, 16, 3, 1, 1}, {90, 4, 4, 16, 16, 3, 1, 1},
     {3, 4, 4, 136, 130, 3, 1, 1}, {1, 6, 6, 257, 512, 3, 1, 1}, {20, 3, 3, 9, 12, 3, 1, 1}, {5, 8, 7, 9, 33, 3, 2, 1},
@@ -69,7 +70,7 @@ static void free_problem(struct problem *p)
 }
 
 /* Of machines with small, large and unknown caches. */
-static const struct cache_sizes caches[] = {{0, 0}, {8 * 1024, 64 * 1024}, {128 * 1024, 8 * 1024 * 1024}};
+static const struct cache_sizes caches[] = {{0, 0, 0}, {8 * 1024, 64 * 1024, 8}, {128 * 1024, 8 * 1024 * 1024, 12}};
 enum { CACHES = sizeof caches / sizeof *caches };
 
 static struct results run(const struct problem *p, const struct kernels *kernels, int threads, size_t cache)

@@ -76,10 +76,11 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         for (int i = 0; i < mr; i++)
             load_columns(acc[i], g->c + c_row[i], wide, g->n);
     }
-    /* What is stored at the end; or, as it has just been loaded, what the next tile loads. */
-    int row = g->accumulate ? mr : 0, row_end = row + mr;
-    if (row_end > g->m - i0)
-        row_end = g->m - i0;
+    /* What is stored at the end; or, as it has just been loaded, what the next tile loads. Then the last row over and over, which
+     * costs less than a loop of its own: tiles of 64 steps gain 4 %. */
+    const ptrdiff_t *last = g->c_row + g->m - 1, *next = g->accumulate ? c_row + mr : c_row;
+    last = last < next + mr - 1 ? last : next + mr - 1;
+    next = next < last ? next : last;
 
     const float *b = g->b;
     const ptrdiff_t k = g->k;
@@ -89,11 +90,13 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         for (int i = 0; i < mr; i++)
             a[i] = g->a + g->a_tap[t] + a_row[i] + k;
         ptrdiff_t p = -k; /* up to zero: no register for its end */
-        for (; row < row_end && p <= -FETCH_STEPS; row++) {
-            fetch_row(g->c + c_row[row], wide);
 #pragma GCC unroll 1
-            for (ptrdiff_t end = p + FETCH_STEPS; p < end; p++, b += GEMM_NR)
-                step(acc, a, p, b, mr, wide);
+        for (; p <= -FETCH_STEPS; p += FETCH_STEPS, b += FETCH_STEPS * GEMM_NR) {
+            fetch_row(g->c + *next, wide);
+            next += next < last;
+#pragma GCC unroll 2
+            for (ptrdiff_t q = 0; q < FETCH_STEPS; q++)
+                step(acc, a, p + q, b + q * GEMM_NR, mr, wide);
         }
 #pragma GCC unroll 1
         for (; p < 0; p++, b += GEMM_NR)

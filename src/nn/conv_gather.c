@@ -17,16 +17,22 @@ enum {
     LEAST_DEPTH = 64,         /* steps of k in a call, however small the cache */
     TALL_TILE = 12,           /* rows of a tile for which a step of B from L2, 128 bytes, is there in time */
     ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
-    SHORT_STRETCH = 64,       /* steps of k under which a call gets twice the rows */
+    GROUP_FLOATS = 1 << 20,   /* of panels, above which they are worked on in groups: L3 need not hold all of them */
+    SHORT_STRETCH = 128,      /* steps of k up to which a call gets four tiles */
     LINE_FLOATS = 16,
+    BURST_LINES = 100,        /* of the next source between two calls, above which a call gets one tile */
 };
 
 /* Floats that a core's cache holds. Blocking comes from these, 32 KB and 1 MB where the engine does not know. */
 static size_t l1_floats(const struct conv_gather *g) { return (g->caches.l1 ? g->caches.l1 : 32 * 1024) / sizeof(float); }
 static size_t l2_floats(const struct conv_gather *g) { return (g->caches.l2 ? g->caches.l2 : 1024 * 1024) / sizeof(float); }
 
-/* Of source in a block: a quarter of L2, which B and C pass through as well. */
-static size_t block_floats(const struct conv_gather *g) { return l2_floats(g) / 4; }
+/* Of source in a block: a quarter of L2, which B and C pass through as well; half, if B comes from L3 for each block anyway. */
+static size_t block_floats(const struct conv_gather *g)
+{
+    bool far = (size_t)g->window * g->window * g->c * g->k > l2_floats(g);
+    return l2_floats(g) / (far ? 2 : 4);
+}
 
 /* Steps of k in a call, at most: of a panel half of L2, or what L1 would hold. A step of a tall tile, 12 x 32, has 24 cycles for
  * 128 bytes of B, which L2 delivers in time: all of k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two
@@ -54,7 +60,7 @@ static void choose_blocks(struct conv_gather *g)
     }
     size_t halo = (size_t)max_int(0, g->window - g->step) * row_floats;
     size_t room = block_floats(g) > halo ? (block_floats(g) - halo) / (row_floats * g->step) : 0;
-    room = max_int((int)room, divide_up(2 * g->kernels->mr, g->cols));
+    room = max_int((int)room, divide_up(2 * g->tile_rows, g->cols));
     g->unit_rows = max_int(1, min_int(g->rows, min_int((int)room, BLOCK_CELLS / g->cols)));
 }
 
@@ -74,6 +80,9 @@ static void choose_tasks(struct conv_gather *g)
     g->groups = 1;
     if (g->threads > 1 && g->tasks < 2 * g->threads)
         g->groups = min_int(g->panels, divide_up(2 * g->threads, g->tasks));
+    else if (g->window == 1 && !g->copy)
+        g->groups = (int)(((size_t)g->c * g->k + GROUP_FLOATS - 1) / GROUP_FLOATS);
+    g->groups = min_int(g->groups, g->panels);
 }
 
 /* Rows and columns of cells, up to `cells` of them from `first`, whose pixel of class ci is inside the output. */
@@ -83,17 +92,21 @@ static int class_cells(const struct conv_gather *g, int ci, int size, int first,
     return max_int(0, min_int(cells, all - first));
 }
 
-/* Where the pixels of a tile are a multiple of 2 KB apart, they share one or two of L1's 64 sets of 8 lines, and each line is lost
- * before its floats are used: 2,048 channels then reach 60 % of peak. Copies leave a line free between pixels. */
+/* Where the pixels of a tile are a multiple of 2 KB apart, they share one or two of L1's sets: with more pixels than a set has
+ * lines, each line is lost before its floats are used, and 2,048 channels reach 60 % of peak. Tiles get no more rows than that,
+ * and lose nothing: copies that leave a line free between pixels cost a twentieth. Copied they are where L1's sets are small. */
 static void choose_layout(struct conv_gather *g)
 {
     bool aliased = (g->step * g->c) % 512 == 0;
-    g->copy = g->copy || g->low != 0 || g->read_step > 1 || span(g, g->rows) > g->h || span(g, g->cols) > g->w || aliased;
+    int rows = g->kernels->mr, fitting = min_int(rows, g->caches.l1_ways);
+    g->copy = g->copy || g->low != 0 || g->read_step > 1 || span(g, g->rows) > g->h || span(g, g->cols) > g->w ||
+              (aliased && 3 * fitting < 2 * rows);
+    g->tile_rows = aliased && !g->copy ? fitting : rows;
     /* Where k comes in stretches, a matrix product goes through a stretch of a block's source at a time: so more rows fit into a
      * block, and B, which comes from L3 for each, is read less often. With all of k in a block of 32 rows 2048^3 gives 63 % with
      * tiles of 6 x 16, so 82 %. */
     g->part = g->window == 1 ? divide_up(g->c, divide_up(g->c, most_depth(g))) : g->c;
-    g->pitch = (g->copy ? g->part : g->c) + (aliased ? LINE_FLOATS : 0);
+    g->pitch = g->copy ? g->part + (aliased ? LINE_FLOATS : 0) : g->c;
     choose_blocks(g);
     int copy_rows = span(g, g->unit_rows), copy_cols = span(g, g->cols);
     g->row_pitch = (g->copy ? copy_cols : g->w) * g->pitch;
@@ -249,9 +262,13 @@ static int class_pixels(const struct conv_gather *g, const struct conv_class *cl
     return b->images * class_cells(g, class->row, g->ho, b->row, b->rows) * class_cells(g, class->column, g->wo, 0, g->cols);
 }
 
+/* Two tiles a call. More where calls are short; fewer where each is followed by a long burst of fetches, which it would wait for:
+ * 256 channels and 64 outputs run at 85 % of peak in calls of 12 rows, at 77 % in calls of 24. */
 static int strip_rows(const struct conv_gather *g, struct stretch s)
 {
-    return (g->part < g->c ? 8 : s.taps * s.depth < SHORT_STRETCH ? 4 : 2) * g->kernels->mr;
+    int burst = 2 * g->tile_rows * g->step * g->step * g->c / (LINE_FLOATS * g->panels);
+    int tiles = g->part < g->c ? 8 : s.taps * s.depth <= SHORT_STRETCH ? 4 : burst > BURST_LINES ? 1 : 2;
+    return tiles * g->tile_rows;
 }
 
 /* Of a class where parts are worked on one by one: what belongs to one. */
@@ -376,7 +393,7 @@ static void run_task(void *ctx, size_t chunk, int thread)
 {
     const struct run *run = ctx;
     const struct conv_gather *g = run->g;
-    int task = (int)(chunk / g->groups), group = (int)(chunk % g->groups);
+    int task = (int)(chunk % g->tasks), group = (int)(chunk / g->tasks);
     int panel_begin = (int)((int64_t)g->panels * group / g->groups), panel_end = (int)((int64_t)g->panels * (group + 1) / g->groups);
     int64_t line = task_begin(run, task), end = task_begin(run, task + 1);
     size_t slice = run->sums ? run->slices->count * task / g->tasks : 0;

@@ -44,6 +44,7 @@ struct conv_gather {
     int out_step;
     struct conv_axis axis[CONV_MAX_STRIDE];
 
+    int tile_rows;                /* of a brgemm call's tiles, at most */
     bool copy;                    /* brgemm reads copies; set before planning where the source is normalised */
     int part;                     /* channels of the source that a block works on at a time: all, or stretches of a matrix product */
     ptrdiff_t pitch, row_pitch, image_pitch; /* between pixels, rows and images of what brgemm reads */
