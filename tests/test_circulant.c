@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct visits {
-    int tiles, chunk;
+    int tiles, diagonals, chunk;
     int *seen;        /* (tiles, tiles) */
     int *row_of, *col_of; /* (tiles) chunk of this round that has the tile as rows, as columns; -1 */
 };
@@ -14,6 +14,7 @@ static void visit(void *ctx, int row, int col)
 {
     struct visits *v = ctx;
     cr_assert(row >= 0 && row < v->tiles && col >= 0 && col < v->tiles, "(%d, %d) of %d tiles", row, col, v->tiles);
+    cr_assert((col - row + v->tiles) % v->tiles < v->diagonals, "(%d, %d) of %d tiles", row, col, v->tiles);
     v->seen[row * v->tiles + col]++;
     cr_assert(v->row_of[row] < 0 || v->row_of[row] == v->chunk, "%d tiles: two chunks share row %d", v->tiles, row);
     cr_assert(v->col_of[col] < 0 || v->col_of[col] == v->chunk, "%d tiles: two chunks share column %d", v->tiles, col);
@@ -24,7 +25,7 @@ static void expect_every_pair_once(int tiles)
 {
     size_t count = (size_t)tiles;
     struct circulant c = circulant_of(tiles);
-    struct visits v = {tiles, 0, calloc(count * count, sizeof *v.seen), calloc(count, sizeof *v.row_of), calloc(count, sizeof *v.col_of)};
+    struct visits v = {tiles, c.diagonals, 0, calloc(count * count, sizeof *v.seen), calloc(count, sizeof *v.row_of), calloc(count, sizeof *v.col_of)};
     cr_assert(v.seen && v.row_of && v.col_of);
     for (int round = 0; round < c.rounds; round++) {
         for (int i = 0; i < tiles; i++)

@@ -10,6 +10,7 @@ struct circulant circulant_of(int tiles)
     c.block = c.block < 1 ? 1 : c.block < LARGEST_BLOCK ? c.block : LARGEST_BLOCK;
     c.blocks = (tiles + c.block - 1) / c.block;
     c.rounds = c.blocks / 2 + 1;
+    c.diagonals = c.rounds * c.block < tiles ? c.rounds * c.block : tiles;
     return c;
 }
 

@@ -12,6 +12,7 @@
 struct circulant {
     int tiles, block; /* tiles in all, and of a block, but the last */
     int blocks, rounds;
+    int diagonals; /* of all pairs (row, col), col - row mod tiles is less */
 };
 
 /* tiles >= 1. From their number alone, since it decides the order of sums. */
