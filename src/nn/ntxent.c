@@ -100,7 +100,7 @@ static int partner_of(const struct pass *p, int row)
     return row < p->half ? row + p->half : row - p->half;
 }
 
-static const float *along_of(const struct pass *p, int tile)
+static float *along_of(const struct pass *p, int tile)
 {
     return p->along + (size_t)tile * panels(p->d, p->kernels->nr) * TILE * (size_t)p->kernels->nr;
 }
@@ -125,7 +125,7 @@ static void prepare_tile(void *ctx, size_t tile, int thread)
     p->close[tile] = 0;
     if (!p->row_du)
         return;
-    float *along = (float *)along_of(p, (int)tile);
+    float *along = along_of(p, (int)tile);
     for (int c = 0; c < p->d; c += k->nr, along += n * (size_t)k->nr)
         k->pack_b(along, u + c, p->d, (int)n, p->d - c < k->nr ? p->d - c : k->nr);
     memset(p->row_du + first * d, 0, n * d * sizeof *p->row_du);
