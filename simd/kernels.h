@@ -113,7 +113,7 @@ struct kernels {
     float (*ntxent_total)(const float *s, float inv_tau, int m);
     /* row[i] += how many of s[i] exceed row_bound[i]; col[j] += how many of column j exceed col_bound[j]. */
     void (*ntxent_ahead)(int32_t *row, int32_t *col, const float *s, const float *row_bound, const float *col_bound, int m);
-    /* In place s -> e (row[i] + col[j]): with row, col the reciprocals of the sums of e over 1 / (R tau), both softmax terms of dL/ds. */
+    /* In place s -> e (row[i] + col[j]). With 1 / (R tau sum) of the sums of e of R rows, those are both softmax terms of dL/ds. */
     void (*ntxent_gradient)(float *s, const float *row, const float *col, float inv_tau, int m);
     /* a . b, canonical lanes. */
     float (*dot)(const float *a, const float *b, size_t count);
