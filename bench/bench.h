@@ -50,7 +50,7 @@ struct Job {
     std::function<void(size_t calls)> run;
     Work work;           /* a call */
     double footprint = 0; /* bytes over all threads */
-    double effective = 0; /* FLOPs of the direct algorithm, where the work above is that of a faster one */
+    double effective = 0; /* FLOPs to quote a rate by where it is not that of the work above: see README.md */
     std::function<void(benchmark::State &, double seconds)> counters; /* more of them, from a call's time; may be empty */
 };
 

@@ -276,7 +276,7 @@ void avgpool_backward_rows(Rows &rows)
 /* ---- NT-Xent: one tile of similarities, and the rows of one ---- */
 
 enum { TILE = NTXENT_TILE, DIM = 128 };
-const Work exp_work{9, 3, 0, 0}; /* vf_exp of simd/vec_math.h: range reduction, degree 6, scaling */
+const Work exp_work{7, 4, 0, 0}; /* its argument, and vf_exp2 of simd/vec_math.h: range reduction, degree 6, scaling */
 
 void l2_normalize_rows(Rows &rows)
 {
@@ -297,37 +297,42 @@ void l2_normalize_backward_rows(Rows &rows)
     });
 }
 
-void ntxent_row_sums_rows(Rows &rows)
+void ntxent_sums_rows(Rows &rows)
 {
-    add_kernel(rows, "ntxent_row_sums", "64x64", TILE * TILE * (exp_work + Work{0, 3, F, 0}),
-               [](const struct kernels *k, Memory &m) -> Call {
-        float *s = m.floats(TILE * TILE);
-        double *sum = m.zeros<double>(TILE);
-        return [=] { k->ntxent_row_sums(sum, s, TILE, 2.0f, TILE, TILE); };
+    add_kernel(rows, "ntxent_sums", "64x64", TILE * TILE * (exp_work + Work{0, 2, F, 0}), [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *row = m.zeros<float>(TILE * 16), *col = m.zeros<float>(TILE);
+        return [=] { k->ntxent_sums(row, col, s, 2.0f, TILE); };
     });
 }
 
-void ntxent_gradient_tile_rows(Rows &rows)
+void ntxent_total_rows(Rows &rows)
 {
-    add_kernel(rows, "ntxent_gradient_tile", "64x64", TILE * TILE * (exp_work + Work{0, 5, F, F, true}),
-               [](const struct kernels *k, Memory &m) -> Call {
-        float *s = m.floats(TILE * TILE), *inv_row = m.unit(TILE), *inv_col = m.unit(TILE);
-        for (int i = 0; i < TILE; i++)
-            inv_row[i] += 0.5f; /* in place, over and over: results must not dwindle */
-        return [=] { k->ntxent_gradient_tile(s, TILE, inv_row, inv_col, 2.0f, 0.5f, TILE, TILE); };
+    add_kernel(rows, "ntxent_total", "64x64", TILE * TILE * (exp_work + Work{0, 1, F, 0}), [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *total = m.zeros<float>(1);
+        return [=] { *total = k->ntxent_total(s, 4.0f, TILE); };
     });
 }
 
-void count_greater_rows(Rows &rows)
+void ntxent_ahead_rows(Rows &rows)
 {
-    add_kernel(rows, "count_greater", "64x64", TILE * TILE * Work{0, 0, F, 0}, [](const struct kernels *k, Memory &m) -> Call {
-        float *s = m.floats(TILE * TILE), *target = m.floats(TILE);
-        int32_t *count = m.zeros<int32_t>(TILE);
-        int *column = m.zeros<int>(TILE);
+    add_kernel(rows, "ntxent_ahead", "64x64", TILE * TILE * Work{0, 0, F, 0}, [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *bound = m.floats(2 * TILE);
+        int32_t *ahead = m.zeros<int32_t>(2 * TILE);
         return [=] {
-            std::fill(count, count + TILE, 0);
-            k->count_greater(count, s, TILE, target, column, 0, TILE, TILE);
+            std::fill(ahead, ahead + 2 * TILE, 0);
+            k->ntxent_ahead(ahead, ahead + TILE, s, bound, bound + TILE, TILE);
         };
+    });
+}
+
+void ntxent_gradient_rows(Rows &rows)
+{
+    add_kernel(rows, "ntxent_gradient", "64x64", TILE * TILE * (exp_work + Work{0, 2, F, F, true}),
+               [](const struct kernels *k, Memory &m) -> Call {
+        float *s = m.floats(TILE * TILE), *row = m.unit(TILE), *col = m.unit(TILE);
+        for (int i = 0; i < TILE; i++)
+            row[i] += 0.5f; /* in place, over and over: results must not dwindle */
+        return [=] { k->ntxent_gradient(s, row, col, 2.0f, TILE); };
     });
 }
 
@@ -392,7 +397,8 @@ const Slot slots[] = {
     SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
-    SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_row_sums), SLOT(ntxent_gradient_tile), SLOT(count_greater), SLOT(dot),
+    SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_sums), SLOT(ntxent_total), SLOT(ntxent_ahead),
+    SLOT(ntxent_gradient), SLOT(dot),
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_planar), SLOT(planar_to_nhwc), SLOT(resize_rows), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),

@@ -21,17 +21,19 @@ const double F = sizeof(float);
 void add_ntxent(Rows &rows, const Scale &scale)
 {
     enum { D = 128 };
-    for (int n : {64, 256, 512, 2048, 8192}) {
+    for (int n : {64, 256, 512, 1024, 2048, 8192}) {
         Work work = ntxent_work(n, D);
         if (work.flops() <= scale.most_flops)
             rows.push_back({"ntxent", format("n%d.d%d", n, D), work.flops(), [=](const struct engine &engine) {
                 auto m = std::make_shared<Memory>();
                 float *z = m->floats(static_cast<size_t>(n) * D), *dz = m->zeros<float>(static_cast<size_t>(n) * D);
                 void *scratch = m->scratch(ntxent_scratch(&engine, n, D));
-                return engine_job(m, work, [=] {
+                Job job = engine_job(m, work, [=] {
                     struct ntxent_result result;
                     ntxent(&engine, &result, dz, z, n, D, 0.5f, scratch);
                 });
+                job.effective = 4.0 * n * n * D; /* its products alone: how it compares with a GEMM */
+                return job;
             }});
     }
 }

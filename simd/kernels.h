@@ -98,23 +98,23 @@ struct kernels {
     /* dx (pixels, c) = dy[c] / pixels. */
     void (*avgpool_backward)(float *dx, const float *dy, int pixels, int c);
 
-    /* ---- NT-Xent (Chen et al. 2020, eq. 1); tiles s (m, n) of cosine similarities, row stride ld, m and n <= NTXENT_TILE. An element
-     * that is to be left out, a row against itself, holds NTXENT_MASKED: exp makes it 0, and it exceeds nothing. ---- */
+    /* ---- NT-Xent (Chen et al. 2020, eq. 1); tiles s (m, NTXENT_TILE) of cosine similarities, contiguous, m <= NTXENT_TILE. Elements
+     * that are to be left out, a row against itself or columns beyond the last, hold NTXENT_MASKED: exp makes it 0, and it exceeds
+     * nothing. 1 / inv_tau >= 0.025, so that no other exp vanishes. ---- */
 
     /* u = x / max(|x|, 1e-12) per row; norm[row] = max(|x|, 1e-12), or norm is NULL; u may be x. Squares in canonical lanes. */
     void (*l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
     /* dx = (du - u (u . du)) / norm per row; the product in canonical lanes; dx may be du. */
     void (*l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
-    /* sum[i] += sum_j exp((s[i][j] - 1) inv_tau): canonical lanes within the tile, then one addition in double. */
-    void (*ntxent_row_sums)(double *sum, const float *s, ptrdiff_t ld, float inv_tau, int m, int n);
-    /* In place s -> exp((s[i][j] - 1) inv_tau) (inv_row[i] + inv_col[j]) factor: both softmax terms of dL/ds, the positives' -2 factor
-     * left to the caller. inv_row, inv_col are the reciprocals of the row sums, factor = 1 / (R tau). */
-    void (*ntxent_gradient_tile)(float *s, ptrdiff_t ld, const float *inv_row, const float *inv_col, float inv_tau, float factor,
-                                 int m, int n);
-    /* count[i] += number of j < n with s[i][j] > target[i], or == target[i] and col0 + j < target_col[i]: how many come before the
-     * positive when ties go to the lower index. */
-    void (*count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const float *target, const int *target_col, int col0, int m,
-                          int n);
+    /* e = exp((s - 1) inv_tau). row (m, 16): lane j % 16 of row[i] += e[i][j], j ascending. col[j] += the chain of e[i][j] over i from
+     * +0; col may be NULL. */
+    void (*ntxent_sums)(float *row, float *col, const float *s, float inv_tau, int m);
+    /* The sum of e over the tile: a chain per column, canonical lanes over columns. */
+    float (*ntxent_total)(const float *s, float inv_tau, int m);
+    /* row[i] += how many of s[i] exceed row_bound[i]; col[j] += how many of column j exceed col_bound[j]. */
+    void (*ntxent_ahead)(int32_t *row, int32_t *col, const float *s, const float *row_bound, const float *col_bound, int m);
+    /* In place s -> e (row[i] + col[j]). With 1 / (R tau sum) of the sums of e of R rows, those are both softmax terms of dL/ds. */
+    void (*ntxent_gradient)(float *s, const float *row, const float *col, float inv_tau, int m);
     /* a . b, canonical lanes. */
     float (*dot)(const float *a, const float *b, size_t count);
 

@@ -5,6 +5,7 @@
  *   vf_max(a,b) = a > b ? a : b; vf_min(a,b) = a < b ? a : b (so the second operand wins for NaN and for equal zeros)
  *   comparisons are ordered and quiet; vf_select(m,a,b) = m ? a : b
  *   vf_to_int truncates toward zero; the argument must be inside int32 (clamp first)
+ *   vm_count(m) = how many lanes are on; vi_inc(a, m) = m ? a + 1 : a; vf_as_int and vi_as_float keep the bits
  *   vf_load_n / vf_store_n touch only the first n lanes of memory, 0 <= n <= VL; the other lanes load as +0
  *   vf_load_u8 converts VL bytes to float, exactly; vf_gather(p, i) = p[i]
  * What lanes compute is always outputs; where lanes must be reduced see vec_math.h: sixteen canonical lanes and one tree. */

@@ -40,13 +40,14 @@ static inline vm vf_gt(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
 static inline vm vf_ge(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GE_OQ); }
 static inline vm vf_eq(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline vf vf_select(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
+static inline int vm_count(vm m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
 
-static inline vi vi_set1(int32_t x) { return _mm256_set1_epi32(x); }
 static inline vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline void vi_store(int32_t *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
-static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+static inline vi vi_inc(vi a, vm m) { return _mm256_sub_epi32(a, _mm256_castps_si256(m)); }
 static inline vi vi_shl23(vi a) { return _mm256_slli_epi32(a, 23); }
 static inline vi vf_to_int(vf a) { return _mm256_cvttps_epi32(a); }
+static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
 
 static inline vf vf_gather(const float *p, vi i) { return _mm256_i32gather_ps(p, i, 4); }

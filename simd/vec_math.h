@@ -63,23 +63,23 @@ static inline float canon_sum(struct canon s)
     return t[0];
 }
 
-/* e^x for x <= 88, relative error under 2 ulp; exactly 0 below -87.33 (no denormals come out). Range reduction by ln 2 in two
- * parts and a degree-6 polynomial (the constants are Cephes' expf, S. Moshier). */
-static inline vf vf_exp(vf x)
+/* 2^x for x in [-126, 127.5), error under 1.1 ulp; exactly 0 at -127 and below, and NaN stays NaN. The exponent n is taken by
+ * adding a number so large that the sum's last bit is worth 1: its low bits are then n + 127, and shifted into place 2^n, or 0 where
+ * n = -127. What remains, in [-1/2, 1/2], goes through a polynomial fitted for the least largest relative error, 2.6e-9, with p(0) = 1. */
+static inline vf vf_exp2(vf x)
 {
-    const vf ln2_high = vf_set1(0.693359375f), ln2_low = vf_set1(-2.12194440e-4f);
-    vf clamped = vf_max(x, vf_set1(-87.33f));
-    vf n = vf_floor(vf_fma(clamped, vf_set1(1.44269504088896341f), vf_set1(0.5f)));
-    vf r = vf_fnma(n, ln2_low, vf_fnma(n, ln2_high, clamped));
-    vf p = vf_set1(1.9875691500e-4f);
-    p = vf_fma(p, r, vf_set1(1.3981999507e-3f));
-    p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
-    p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
-    p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
-    p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
-    vf y = vf_add(vf_fma(p, vf_mul(r, r), r), vf_set1(1.0f));
-    vf scale = vi_as_float(vi_shl23(vi_add(vf_to_int(n), vi_set1(127))));
-    return vf_select(vf_lt(x, vf_set1(-87.33f)), vf_zero(), vf_mul(y, scale));
+    const vf rounder = vf_set1(12582912.0f + 127.0f); /* 1.5 * 2^23 + 127 */
+    vf clamped = vf_max(vf_set1(-127.0f), x);
+    vf n = vf_add(clamped, rounder);
+    vf r = vf_sub(clamped, vf_sub(n, rounder));
+    vf p = vf_set1(1.559467782e-4f);
+    p = vf_fma(p, r, vf_set1(1.340664341e-3f));
+    p = vf_fma(p, r, vf_set1(9.617692791e-3f));
+    p = vf_fma(p, r, vf_set1(5.550310388e-2f));
+    p = vf_fma(p, r, vf_set1(2.402265221e-1f));
+    p = vf_fma(p, r, vf_set1(6.931472421e-1f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    return vf_mul(p, vi_as_float(vi_shl23(vf_as_int(n))));
 }
 
 #endif

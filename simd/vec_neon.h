@@ -59,13 +59,14 @@ static inline vm vf_gt(vf a, vf b) { return vcgtq_f32(a, b); }
 static inline vm vf_ge(vf a, vf b) { return vcgeq_f32(a, b); }
 static inline vm vf_eq(vf a, vf b) { return vceqq_f32(a, b); }
 static inline vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+static inline int vm_count(vm m) { return (int)vaddvq_u32(vshrq_n_u32(m, 31)); }
 
-static inline vi vi_set1(int32_t x) { return vdupq_n_s32(x); }
 static inline vi vi_load(const int32_t *p) { return vld1q_s32(p); }
 static inline void vi_store(int32_t *p, vi a) { vst1q_s32(p, a); }
-static inline vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+static inline vi vi_inc(vi a, vm m) { return vsubq_s32(a, vreinterpretq_s32_u32(m)); }
 static inline vi vi_shl23(vi a) { return vshlq_n_s32(a, 23); }
 static inline vi vf_to_int(vf a) { return vcvtq_s32_f32(a); }
+static inline vi vf_as_int(vf a) { return vreinterpretq_s32_f32(a); }
 static inline vf vi_as_float(vi a) { return vreinterpretq_f32_s32(a); }
 
 static inline vf vf_gather(const float *p, vi i)

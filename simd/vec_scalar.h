@@ -31,13 +31,14 @@ static inline vm vf_gt(vf a, vf b) { return a > b; }
 static inline vm vf_ge(vf a, vf b) { return a >= b; }
 static inline vm vf_eq(vf a, vf b) { return a == b; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
+static inline int vm_count(vm m) { return m; }
 
-static inline vi vi_set1(int32_t x) { return x; }
 static inline vi vi_load(const int32_t *p) { return *p; }
 static inline void vi_store(int32_t *p, vi a) { *p = a; }
-static inline vi vi_add(vi a, vi b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline vi vi_inc(vi a, vm m) { return a + m; }
 static inline vi vi_shl23(vi a) { return (int32_t)((uint32_t)a << 23); }
 static inline vi vf_to_int(vf a) { return (int32_t)a; }
+static inline vi vf_as_int(vf a) { vi r; memcpy(&r, &a, sizeof r); return r; }
 static inline vf vi_as_float(vi a) { vf r; memcpy(&r, &a, sizeof r); return r; }
 
 static inline vf vf_gather(const float *p, vi i) { return p[i]; }

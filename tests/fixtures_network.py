@@ -148,7 +148,8 @@ def write(file, depth, width, stem, channels, count, size, head_layers, head_nor
         out.write('losses ' + ' '.join(f'{v:.9g}' for v in losses) + '\n')
 
 
-# The seeds of the images are chosen so that no input of a ReLU in the first step is nearer to 0 than rounding errors reach.
+# The seeds of the images are chosen so that no input of a ReLU in the first step is nearer to 0 than rounding errors reach; of the
+# bottlenecks, in none of the steps: later losses would jump by 1e-4 with the side that one of them falls on.
 write('network_basic.txt', 18, 0.25, 'cifar', 3, 4, 8, 3, True, 32, lr=0.01, seed=1014)
 write('network_plain_head.txt', 18, 0.25, 'cifar', 1, 4, 12, 2, False, 32, lr=0.02, seed=932)
-write('network_bottleneck.txt', 50, 0.125, 'imagenet', 3, 4, 40, 1, False, 32, lr=0.0003, seed=1204)
+write('network_bottleneck.txt', 50, 0.125, 'imagenet', 3, 4, 40, 1, False, 32, lr=0.0003, seed=1335)

@@ -1,4 +1,4 @@
-/* NT-Xent: its kernels, and the whole loss against a double oracle, PyTorch and itself on every ISA and thread count. */
+/* NT-Xent: the loss against a double oracle, PyTorch and itself on every ISA and thread count. */
 #include "base/arena.h"
 #include "base/rng.h"
 #include "io/safetensors.h"
@@ -36,137 +36,6 @@ static struct ntxent_result run(const struct engine *engine, float *dz, const fl
     free(scratch);
     return result;
 }
-
-/* ---- kernels ---- */
-
-/* One call of each kernel on guarded copies of the same numbers; out receives everything that it wrote. */
-struct kernel_case {
-    int rows, d, m, n;
-    bool at_start;
-};
-
-static float *guarded(const float *from, size_t count, bool at_start)
-{
-    float *p = guard_alloc(count * sizeof *p, at_start);
-    if (from)
-        memcpy(p, from, count * sizeof *p);
-    return p;
-}
-
-static size_t append(float *out, size_t at, const void *from, size_t floats)
-{
-    memcpy(out + at, from, floats * sizeof *out);
-    return at + floats;
-}
-
-static size_t run_kernels(const struct kernels *k, float *out, const struct kernel_case *c)
-{
-    enum { LD = NTXENT_TILE };
-    size_t size = (size_t)c->rows * (size_t)c->d, tile = (size_t)(c->m - 1) * LD + (size_t)c->n, written = 0;
-    float *numbers = random_floats(size + tile + LD * 4, 5);
-    float *x = guarded(numbers, size, c->at_start), *u = guarded(NULL, size, c->at_start);
-    float *norm = guarded(NULL, (size_t)c->rows, c->at_start), *dx = guarded(NULL, size, c->at_start);
-    k->l2_normalize(u, norm, x, (size_t)c->rows, c->d);
-    k->l2_normalize_backward(dx, x, u, norm, (size_t)c->rows, c->d);
-    written = append(out, written, u, size);
-    written = append(out, written, dx, size);
-    written = append(out, written, norm, (size_t)c->rows);
-    out[written++] = k->dot(x, dx, size);
-
-    float *s = guarded(numbers + size, tile, c->at_start);
-    float *inv_row = guarded(numbers, (size_t)c->m, c->at_start), *inv_col = guarded(numbers, (size_t)c->n, c->at_start);
-    float *target = guarded(numbers + size + 2, (size_t)c->m, c->at_start); /* equal to some of s */
-    double *sum = guard_alloc((size_t)c->m * sizeof *sum, c->at_start);
-    int32_t *count = guard_alloc((size_t)c->m * sizeof *count, c->at_start);
-    int *target_col = guard_alloc((size_t)c->m * sizeof *target_col, c->at_start);
-    s[0] = NTXENT_MASKED;
-    for (int i = 0; i < c->m; i++) {
-        sum[i] = 0.25;
-        count[i] = 3;
-        target_col[i] = 100 + i * 7 % 80 - 5;
-    }
-    k->ntxent_row_sums(sum, s, LD, 10.0f, c->m, c->n);
-    k->count_greater(count, s, LD, target, target_col, 100, c->m, c->n);
-    k->ntxent_gradient_tile(s, LD, inv_row, inv_col, 10.0f, 0.125f, c->m, c->n);
-    written = append(out, written, sum, (size_t)c->m * 2); /* doubles */
-    written = append(out, written, count, (size_t)c->m);
-    written = append(out, written, s, tile);
-    void *blocks[] = {x, u, norm, dx, s, inv_row, inv_col, target, sum, count, target_col};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        guard_free(blocks[i]);
-    free(numbers);
-    return written;
-}
-
-Test(ntxent, kernels_agree_on_every_isa)
-{
-    static const struct kernel_case cases[] = {{1, 1, 1, 1, false},    {3, 7, 2, 3, true},    {5, 16, 5, 16, false},
-                                               {4, 33, 9, 37, true},   {2, 129, 3, 63, false}, {7, 128, 64, 64, true},
-                                               {3, 15, 64, 17, false}, {3, 31, 8, 48, true}};
-    const struct kernels *isas[8];
-    size_t count = test_isas(isas);
-    float *want = allocate(16384, sizeof *want), *got = allocate(16384, sizeof *got);
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        size_t size = run_kernels(isas[0], want, &cases[c]);
-        for (size_t i = 1; i < count; i++) {
-            run_kernels(isas[i], got, &cases[c]);
-            cr_expect(!memcmp(want, got, size * sizeof *got), "%s differs from scalar in case %zu", isas[i]->name, c);
-        }
-    }
-    free(want);
-    free(got);
-}
-
-Test(ntxent, scalar_kernels_compute_their_contract)
-{
-    const struct kernels *isas[8];
-    test_isas(isas);
-    enum { M = 5, N = 37, LD = 64, D = 45 };
-    float s[M * LD], x[M * D], u[M * D], norm[M];
-    fill_random(s, M * LD, 1);
-    fill_random(x, M * D, 2);
-    memset(x + D, 0, D * sizeof *x); /* a row of zeros stays zeros, with the norm clamped */
-    isas[0]->l2_normalize(u, norm, x, M, D);
-    for (int i = 0; i < M; i++) {
-        double squares = 0;
-        for (int j = 0; j < D; j++)
-            squares += (double)x[i * D + j] * x[i * D + j];
-        double want = fmax(sqrt(squares), 1e-12);
-        cr_expect_float_eq(norm[i] / want, 1.0, 1e-6);
-        for (int j = 0; j < D; j++)
-            cr_expect(fabs(u[i * D + j] - x[i * D + j] / want) <= 1e-6);
-    }
-    s[1] = NTXENT_MASKED;
-    double sum[M] = {0};
-    int32_t count[M] = {0};
-    int target_col[M] = {3, 4, 5, 60, -1};
-    float target[M], inv_row[M], inv_col[N], g[M * LD];
-    fill_random(inv_row, M, 3);
-    fill_random(inv_col, N, 4);
-    for (int i = 0; i < M; i++)
-        target[i] = s[i * LD + 3]; /* ties with column 3 */
-    isas[0]->ntxent_row_sums(sum, s, LD, 14.0f, M, N);
-    isas[0]->count_greater(count, s, LD, target, target_col, 0, M, N);
-    memcpy(g, s, sizeof g);
-    isas[0]->ntxent_gradient_tile(g, LD, inv_row, inv_col, 14.0f, 0.5f, M, N);
-    for (int i = 0; i < M; i++) {
-        double want = 0;
-        int ahead = 0;
-        for (int j = 0; j < N; j++) {
-            double e = exp(14.0 * ((double)s[i * LD + j] - 1.0));
-            want += e;
-            ahead += s[i * LD + j] > target[i] || (s[i * LD + j] == target[i] && j < target_col[i]);
-            double weight = e * ((double)inv_row[i] + inv_col[j]) * 0.5;
-            cr_expect(fabs(g[i * LD + j] - weight) <= 1e-5 * (fabs(weight) + e), "gradient %d, %d", i, j);
-        }
-        cr_expect(fabs(sum[i] - want) <= 1e-5 * want, "row %d: %g, expected %g", i, sum[i], want);
-        cr_expect_eq(count[i], ahead, "row %d: %d ahead, expected %d", i, count[i], ahead);
-        for (int j = N; j < LD; j++)
-            cr_expect_eq(g[i * LD + j], s[i * LD + j], "column %d lies outside of the tile", j);
-    }
-}
-
-/* ---- the loss ---- */
 
 /* Everything in double from the definition, with an N x N matrix. */
 static struct ntxent_result oracle(double *dz, const float *z, int rows, int d, double tau)
@@ -234,6 +103,13 @@ static struct engine scalar_engine(void)
     return (struct engine){.kernels = isas[0], .threads = 1};
 }
 
+static struct engine best_engine(void)
+{
+    const struct kernels *isas[8];
+    size_t count = test_isas(isas);
+    return (struct engine){.kernels = isas[count - 1], .threads = 2};
+}
+
 Test(ntxent, known_values)
 {
     struct engine engine = scalar_engine();
@@ -269,13 +145,49 @@ Test(ntxent, ties_go_to_the_lower_index)
     cr_expect_eq(result.retrieval5, 6.0 / 8.0);
 }
 
+/* Rows are unit vectors along the axes, so that similarities are exactly 0 or 1 and most ranks are decided by ties: among rows of the
+ * same tile, of tiles before and of tiles after, on both sides of the partner. */
+Test(ntxent, ties_are_counted_by_definition)
+{
+    enum { D = 3, MOST = 300 };
+    static const int sizes[] = {2, 10, 64, 128, 130, 190, 300};
+    const struct kernels *isas[8];
+    size_t count = test_isas(isas);
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
+        int rows = sizes[c], axis[MOST], first = 0, among_five = 0;
+        float z[MOST * D] = {0}, chance[MOST];
+        fill_random(chance, (size_t)rows, c);
+        for (int i = 0; i < rows; i++) {
+            axis[i] = i > 5 && i < rows - 5 ? 2 * (chance[i] > 0) : i % D; /* some axes are rare, so that some ranks are low */
+            z[i * D + axis[i]] = 1.0f;
+        }
+        for (int i = 0; i < rows; i++) {
+            int partner = (i + rows / 2) % rows, ahead = 0;
+            for (int j = 0; j < rows; j++) {
+                bool same = axis[i] == axis[j], partner_same = axis[i] == axis[partner];
+                ahead += j != i && j != partner && (same > partner_same || (same == partner_same && j < partner));
+            }
+            first += ahead < 1;
+            among_five += ahead < 5;
+        }
+        for (size_t i = 0; i < count; i++) {
+            struct engine engine = {.kernels = isas[i], .threads = 2};
+            struct ntxent_result result = run(&engine, NULL, z, rows, D, 0.5f);
+            cr_expect_eq(result.retrieval1, first / (double)rows, "%s, %d rows: %g, expected %d", isas[i]->name, rows,
+                         result.retrieval1 * rows, first);
+            cr_expect_eq(result.retrieval5, among_five / (double)rows, "%s, %d rows: %g, expected %d", isas[i]->name, rows,
+                         result.retrieval5 * rows, among_five);
+        }
+    }
+}
+
 Test(ntxent, matches_double_oracle)
 {
     static const struct {
         int rows, d;
         float tau;
-    } cases[] = {{2, 1, 0.5f}, {2, 3, 0.5f}, {4, 5, 0.1f}, {64, 16, 0.5f}, {66, 7, 0.07f}, {128, 33, 0.5f}, {130, 3, 0.2f},
-                 {200, 129, 0.1f}, {20, 8, 0.025f}};
+    } cases[] = {{2, 1, 0.5f},   {2, 3, 0.5f},     {4, 5, 0.1f},    {64, 16, 0.5f},  {66, 7, 0.07f}, {128, 33, 0.5f},
+                 {130, 3, 0.2f}, {200, 129, 0.1f}, {20, 8, 0.025f}, {320, 24, 100.0f}, {562, 10, 0.1f}};
     struct engine engine = scalar_engine();
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         int rows = cases[c].rows, d = cases[c].d;
@@ -289,7 +201,7 @@ Test(ntxent, matches_double_oracle)
         for (size_t i = 0; i < count; i++)
             want_dz[i] = (float)exact[i];
         /* errors of similarities, about 1e-7, grow by 1 / tau */
-        double tolerance = 2e-6 / (double)cases[c].tau;
+        double growth = fmax(1 / (double)cases[c].tau, 1), tolerance = 2e-6 * growth;
         cr_expect_float_eq(got.loss, want.loss, tolerance, "case %zu: loss %.9g, expected %.9g", c, got.loss, want.loss);
         cr_expect_float_eq(got.alignment, want.alignment, 2e-6, "case %zu", c);
         cr_expect_float_eq(got.uniformity, want.uniformity, 2e-6, "case %zu", c);
@@ -297,7 +209,7 @@ Test(ntxent, matches_double_oracle)
         cr_expect_float_eq(got.retrieval5, want.retrieval5, 1e-12, "case %zu: %g, expected %g", c, got.retrieval5, want.retrieval5);
         if (rows > 2 && d > 1) {
             double error = relative_l2(dz, want_dz, count);
-            cr_expect(error < 5e-6 / (double)cases[c].tau, "case %zu: gradient is off by %g", c, error);
+            cr_expect(error < 5e-6 * growth, "case %zu: gradient is off by %g", c, error);
         } else { /* nothing to learn from one pair, or on a line */
             for (size_t i = 0; i < count; i++)
                 cr_expect(fabsf(dz[i]) < 2e-5f, "case %zu: gradient %g", c, (double)dz[i]);
@@ -331,7 +243,8 @@ Test(ntxent, gradient_matches_finite_differences)
 
 Test(ntxent, same_bits_on_every_isa_and_thread_count)
 {
-    static const int shapes[][2] = {{2, 1}, {4, 3}, {64, 16}, {126, 33}, {200, 128}, {322, 17}};
+    /* of 2,118 rows, two tiles make a block, and blocks and tiles are odd */
+    static const int shapes[][2] = {{2, 1}, {4, 3}, {64, 16}, {126, 33}, {200, 128}, {322, 17}, {512, 8}, {2118, 3}};
     static const int threads[] = {1, 2, 3, 5};
     const struct kernels *isas[8];
     size_t count = test_isas(isas);
@@ -371,10 +284,61 @@ Test(ntxent, nan_shows_in_the_loss)
 
 Test(ntxent, memory_grows_with_rows_only)
 {
-    struct engine engine = scalar_engine();
-    size_t small = ntxent_scratch(&engine, 1024, 128), large = ntxent_scratch(&engine, 8192, 128);
-    cr_expect(large <= 8 * small + 65536, "%zu bytes for 1024 rows, %zu for 8192", small, large);
-    cr_expect(large < 8192u * 128u * sizeof(float) * 4);
+    const struct kernels *isas[8];
+    size_t count = test_isas(isas);
+    for (size_t i = 0; i < count; i++) {
+        struct engine engine = {.kernels = isas[i], .threads = 64};
+        size_t some = ntxent_scratch(&engine, 32768, 128), many = ntxent_scratch(&engine, 1 << 17, 128);
+        cr_expect(some < 100000000, "%zu bytes for 32,768 rows", some);
+        cr_expect(ntxent_scratch(&engine, 1 << 18, 128) <= 2 * many, "%zu bytes for 131,072 rows", many);
+    }
+}
+
+/* Scratch cannot keep all similarities of 7,200 rows: some are computed again for the gradient. Some rows of it against sums in double. */
+Test(ntxent, similarities_that_are_not_kept_are_recomputed)
+{
+    enum { ROWS = 7200, D = 3, STEP = 97 };
+    struct engine engine = best_engine();
+    cr_assert(ntxent_scratch(&engine, ROWS, D) < sizeof(float) * ROWS * ROWS / 2);
+    float *z = random_floats(ROWS * D, 8), *dz = allocate(ROWS * D, sizeof *dz);
+    double *u = allocate(ROWS * D, sizeof *u), *norm = allocate(ROWS, sizeof *norm), *sum = allocate(ROWS, sizeof *sum);
+    for (int i = 0; i < ROWS; i++) {
+        const float *row = z + i * D;
+        norm[i] = sqrt((double)row[0] * row[0] + (double)row[1] * row[1] + (double)row[2] * row[2]);
+        for (int c = 0; c < D; c++)
+            u[i * D + c] = row[c] / norm[i];
+    }
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < i; j++) {
+            double e = exp(2.0 * (u[i * D] * u[j * D] + u[i * D + 1] * u[j * D + 1] + u[i * D + 2] * u[j * D + 2]));
+            sum[i] += e;
+            sum[j] += e;
+        }
+    run(&engine, dz, z, ROWS, D, 0.5f);
+    for (int i = 0; i < ROWS; i += STEP) {
+        double du[D] = {0}, radial = 0, size = 0, error = 0;
+        for (int j = 0; j < ROWS; j++) {
+            if (j == i)
+                continue;
+            double e = exp(2.0 * (u[i * D] * u[j * D] + u[i * D + 1] * u[j * D + 1] + u[i * D + 2] * u[j * D + 2]));
+            double g = (e / sum[i] + e / sum[j] - 2.0 * (j == (i + ROWS / 2) % ROWS)) * 2.0 / ROWS;
+            for (int c = 0; c < D; c++)
+                du[c] += g * u[j * D + c];
+        }
+        for (int c = 0; c < D; c++)
+            radial += du[c] * u[i * D + c];
+        for (int c = 0; c < D; c++) {
+            double want = (du[c] - u[i * D + c] * radial) / norm[i];
+            size += want * want;
+            error += (dz[i * D + c] - want) * (dz[i * D + c] - want);
+        }
+        cr_expect(error <= 1e-10 * size, "row %d is off by %g", i, sqrt(error / size));
+    }
+    free(z);
+    free(dz);
+    free(u);
+    free(norm);
+    free(sum);
 }
 
 Test(ntxent, matches_pytorch)

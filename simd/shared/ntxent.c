@@ -46,80 +46,88 @@ void ISA_FN(l2_normalize_backward)(float *dx, const float *du, const float *u, c
     }
 }
 
-static inline vf shifted_exp(vf s, vf inv_tau)
+/* exp((s - 1) inv_tau) is 2^(scale s - scale). */
+static inline float exp2_scale(float inv_tau)
 {
-    return vf_exp(vf_mul(vf_sub(s, vf_set1(1.0f)), inv_tau));
+    return inv_tau * 1.44269504088896341f;
 }
 
-static inline struct canon add_exp(struct canon sum, const float *s, vf inv_tau)
+static inline vf shifted_exp(const float *s, vf scale, vf minus_scale)
 {
-    for (int j = 0; j < CANON_VECS; j++)
-        sum.v[j] = vf_add(sum.v[j], shifted_exp(vf_load(s + j * VL), inv_tau));
-    return sum;
+    return vf_exp2(vf_fma(vf_load(s), scale, minus_scale));
 }
 
-void ISA_FN(ntxent_row_sums)(double *sum, const float *s, ptrdiff_t ld, float inv_tau, int m, int n)
+/* Tiles are walked in strips of columns that leave their sums, thresholds and the constants of exp in registers. */
+enum { STRIP_VECS = VL == 1 ? 16 : VL == 4 ? 8 : 4, STRIP = STRIP_VECS * VL };
+_Static_assert(STRIP % CANON == 0 && NTXENT_TILE % STRIP == 0, "strips are whole canonical rows");
+
+void ISA_FN(ntxent_sums)(float *row, float *col, const float *s, float inv_tau, int m)
 {
-    vf scale = vf_set1(inv_tau);
-    for (int i = 0; i < m; i++, s += ld) {
-        struct canon lanes = canon_zero();
-        int j = 0;
-        for (; j + CANON <= n; j += CANON)
-            lanes = add_exp(lanes, s + j, scale);
-        if (j < n) {
-            float tail[CANON];
-            for (int t = 0; t < CANON; t++)
-                tail[t] = j + t < n ? s[j + t] : NTXENT_MASKED;
-            lanes = add_exp(lanes, tail, scale);
+    vf scale = vf_set1(exp2_scale(inv_tau)), minus_scale = vf_set1(-exp2_scale(inv_tau));
+    for (int j = 0; j < NTXENT_TILE; j += STRIP) {
+        vf sum[STRIP_VECS];
+        for (int v = 0; v < STRIP_VECS; v++)
+            sum[v] = vf_zero();
+        for (int i = 0; i < m; i++) {
+            struct canon lanes = canon_load(row + i * CANON);
+            for (int v = 0; v < STRIP_VECS; v++) {
+                vf e = shifted_exp(s + i * NTXENT_TILE + j + v * VL, scale, minus_scale);
+                lanes.v[v % CANON_VECS] = vf_add(lanes.v[v % CANON_VECS], e);
+                sum[v] = vf_add(sum[v], e);
+            }
+            for (int v = 0; v < CANON_VECS; v++)
+                vf_store(row + i * CANON + v * VL, lanes.v[v]);
         }
-        sum[i] += (double)canon_sum(lanes);
+        if (col)
+            for (int v = 0; v < STRIP_VECS; v++)
+                vf_store(col + j + v * VL, vf_add(vf_load(col + j + v * VL), sum[v]));
     }
 }
 
-static inline vf gradient(vf s, vf inv_row, vf inv_col, vf inv_tau, vf factor)
+float ISA_FN(ntxent_total)(const float *s, float inv_tau, int m)
 {
-    return vf_mul(vf_mul(shifted_exp(s, inv_tau), vf_add(inv_row, inv_col)), factor);
+    vf scale = vf_set1(exp2_scale(inv_tau)), minus_scale = vf_set1(-exp2_scale(inv_tau));
+    struct canon total = canon_zero();
+    for (int j = 0; j < NTXENT_TILE; j += CANON) {
+        struct canon sum = canon_zero();
+        for (int i = 0; i < m; i++)
+            for (int v = 0; v < CANON_VECS; v++)
+                sum.v[v] = vf_add(sum.v[v], shifted_exp(s + i * NTXENT_TILE + j + v * VL, scale, minus_scale));
+        total = canon_add(total, sum);
+    }
+    return canon_sum(total);
 }
 
-void ISA_FN(ntxent_gradient_tile)(float *s, ptrdiff_t ld, const float *inv_row, const float *inv_col, float inv_tau, float factor,
-                                  int m, int n)
+void ISA_FN(ntxent_gradient)(float *s, const float *row, const float *col, float inv_tau, int m)
 {
-    vf scale = vf_set1(inv_tau), weight = vf_set1(factor);
-    for (int i = 0; i < m; i++, s += ld) {
-        vf row = vf_set1(inv_row[i]);
-        int j = 0;
-        for (; j + VL <= n; j += VL)
-            vf_store(s + j, gradient(vf_load(s + j), row, vf_load(inv_col + j), scale, weight));
-        if (j < n)
-            vf_store_n(s + j, gradient(vf_load_n(s + j, n - j), row, vf_load_n(inv_col + j, n - j), scale, weight), n - j);
+    vf scale = vf_set1(exp2_scale(inv_tau)), minus_scale = vf_set1(-exp2_scale(inv_tau));
+    for (int i = 0; i < m; i++, s += NTXENT_TILE) {
+        vf weight = vf_set1(row[i]);
+        for (int j = 0; j < NTXENT_TILE; j += VL)
+            vf_store(s + j, vf_mul(shifted_exp(s + j, scale, minus_scale), vf_add(weight, vf_load(col + j))));
     }
 }
 
-/* How many of s[0..n) exceed target, or reach it if ties. Ones are added as floats: exact, so any order will do. */
-static int count_above(const float *s, int n, float target, bool ties)
+void ISA_FN(ntxent_ahead)(int32_t *row, int32_t *col, const float *s, const float *row_bound, const float *col_bound, int m)
 {
-    vf bound = vf_set1(target), ones = vf_zero();
-    int j = 0;
-    for (; j + VL <= n; j += VL) {
-        vf v = vf_load(s + j);
-        ones = vf_add(ones, vf_select(ties ? vf_ge(v, bound) : vf_gt(v, bound), vf_set1(1.0f), vf_zero()));
-    }
-    float lanes[VL];
-    vf_store(lanes, ones);
-    int count = 0;
-    for (int i = 0; i < VL; i++)
-        count += (int)lanes[i];
-    for (; j < n; j++)
-        count += ties ? s[j] >= target : s[j] > target;
-    return count;
-}
-
-void ISA_FN(count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const float *target, const int *target_col, int col0, int m,
-                           int n)
-{
-    for (int i = 0; i < m; i++, s += ld) {
-        int before = target_col[i] - col0; /* columns up to here win ties */
-        before = before < 0 ? 0 : before < n ? before : n;
-        count[i] += count_above(s, before, target[i], true) + count_above(s + before, n - before, target[i], false);
+    for (int j = 0; j < NTXENT_TILE; j += STRIP) {
+        vf bound[STRIP_VECS];
+        vi count[STRIP_VECS];
+        for (int v = 0; v < STRIP_VECS; v++) {
+            bound[v] = vf_load(col_bound + j + v * VL);
+            count[v] = vi_load(col + j + v * VL);
+        }
+        for (int i = 0; i < m; i++) {
+            vf of_row = vf_set1(row_bound[i]);
+            int above = 0;
+            for (int v = 0; v < STRIP_VECS; v++) {
+                vf x = vf_load(s + i * NTXENT_TILE + j + v * VL);
+                above += vm_count(vf_gt(x, of_row));
+                count[v] = vi_inc(count[v], vf_gt(x, bound[v]));
+            }
+            row[i] += above;
+        }
+        for (int v = 0; v < STRIP_VECS; v++)
+            vi_store(col + j + v * VL, count[v]);
     }
 }

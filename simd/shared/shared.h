@@ -68,11 +68,10 @@ void ISA_FN(avgpool_backward)(float *dx, const float *dy, int pixels, int c);
 
 void ISA_FN(l2_normalize)(float *u, float *norm, const float *x, size_t rows, int d);
 void ISA_FN(l2_normalize_backward)(float *dx, const float *du, const float *u, const float *norm, size_t rows, int d);
-void ISA_FN(ntxent_row_sums)(double *sum, const float *s, ptrdiff_t ld, float inv_tau, int m, int n);
-void ISA_FN(ntxent_gradient_tile)(float *s, ptrdiff_t ld, const float *inv_row, const float *inv_col, float inv_tau, float factor,
-                                  int m, int n);
-void ISA_FN(count_greater)(int32_t *count, const float *s, ptrdiff_t ld, const float *target, const int *target_col, int col0, int m,
-                           int n);
+void ISA_FN(ntxent_sums)(float *row, float *col, const float *s, float inv_tau, int m);
+float ISA_FN(ntxent_total)(const float *s, float inv_tau, int m);
+void ISA_FN(ntxent_ahead)(int32_t *row, int32_t *col, const float *s, const float *row_bound, const float *col_bound, int m);
+void ISA_FN(ntxent_gradient)(float *s, const float *row, const float *col, float inv_tau, int m);
 float ISA_FN(dot)(const float *a, const float *b, size_t count);
 
 /* ---- Optimisers: optim.c ---- */

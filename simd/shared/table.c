@@ -34,9 +34,10 @@ const struct kernels ISA_FN(kernels) = {
 
     .l2_normalize = ISA_FN(l2_normalize),
     .l2_normalize_backward = ISA_FN(l2_normalize_backward),
-    .ntxent_row_sums = ISA_FN(ntxent_row_sums),
-    .ntxent_gradient_tile = ISA_FN(ntxent_gradient_tile),
-    .count_greater = ISA_FN(count_greater),
+    .ntxent_sums = ISA_FN(ntxent_sums),
+    .ntxent_total = ISA_FN(ntxent_total),
+    .ntxent_ahead = ISA_FN(ntxent_ahead),
+    .ntxent_gradient = ISA_FN(ntxent_gradient),
     .dot = ISA_FN(dot),
 
     .sgd = ISA_FN(sgd),

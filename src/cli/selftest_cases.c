@@ -333,7 +333,7 @@ static void avgpool_backward(struct selftest *t)
 
 /* ---- NT-Xent ---- */
 
-enum { M = 37, N = 50, LD = 64 };
+enum { M = 37, N = 50 };
 
 static void l2_normalize(struct selftest *t)
 {
@@ -359,49 +359,62 @@ static void l2_normalize_backward(struct selftest *t)
     }
 }
 
-/* A tile of cosines with a masked diagonal. */
+/* A tile of cosines with a masked diagonal and masked columns at the end. */
 static float *similarities(struct selftest *t)
 {
-    float *s = random_floats(M * LD);
-    for (int i = 0; i < M; i++)
-        s[i * LD + i] = NTXENT_MASKED;
+    float *s = random_floats(M * NTXENT_TILE);
+    for (int i = 0; i < M; i++) {
+        s[i * NTXENT_TILE + i] = NTXENT_MASKED;
+        for (int j = N; j < NTXENT_TILE; j++)
+            s[i * NTXENT_TILE + j] = NTXENT_MASKED;
+    }
     return s;
 }
 
-static void ntxent_row_sums(struct selftest *t)
+static const float temperatures[] = {0.025f, 0.07f, 0.5f};
+
+static void ntxent_sums(struct selftest *t)
 {
-    static const float temperatures[] = {0.025f, 0.07f, 0.5f};
     for (int i = 0; i < 3; i++) {
-        float *s = similarities(t);
-        double sum[M];
-        for (int r = 0; r < M; r++)
-            sum[r] = r;
-        t->k->ntxent_row_sums(sum, s, LD, 1 / temperatures[i], M, N);
-        selftest_absorb(t, sum, sizeof sum);
+        float *s = similarities(t), *row = unit_floats(M * 16), *col = unit_floats(NTXENT_TILE);
+        t->k->ntxent_sums(row, i ? col : NULL, s, 1 / temperatures[i], M);
+        absorb(row, M * 16);
+        absorb(col, NTXENT_TILE);
     }
 }
 
-static void ntxent_gradient_tile(struct selftest *t)
+static void ntxent_total(struct selftest *t)
 {
-    float *s = similarities(t), *inv_row = unit_floats(M), *inv_col = unit_floats(N);
-    t->k->ntxent_gradient_tile(s, LD, inv_row, inv_col, 2, 0.125f, M, N);
-    for (int i = 0; i < M; i++)
-        absorb(s + i * LD, N);
+    for (int i = 0; i < 3; i++) {
+        float total = t->k->ntxent_total(similarities(t), 1 / temperatures[i], M);
+        absorb(&total, 1);
+    }
 }
 
-static void count_greater(struct selftest *t)
+static void ntxent_ahead(struct selftest *t)
 {
-    float *s = similarities(t), target[M];
-    int32_t count[M];
-    int column[M];
+    float *s = similarities(t), row_bound[M], col_bound[NTXENT_TILE];
+    int32_t row[M], col[NTXENT_TILE];
     for (int i = 0; i < M; i++) {
-        count[i] = i;
-        column[i] = 100 + i;
-        target[i] = s[i * LD + (i + 3) % N]; /* a tie in every row */
-        s[i * LD + (i + 9) % N] = target[i];
+        row[i] = i;
+        row_bound[i] = s[i * NTXENT_TILE + (i + 3) % N]; /* an equal in every row */
     }
-    t->k->count_greater(count, s, LD, target, column, 96, M, N);
-    selftest_absorb(t, count, sizeof count);
+    for (int j = 0; j < NTXENT_TILE; j++) {
+        col[j] = -j;
+        col_bound[j] = s[(j + 5) % M * NTXENT_TILE + j % N];
+    }
+    t->k->ntxent_ahead(row, col, s, row_bound, col_bound, M);
+    selftest_absorb(t, row, sizeof row);
+    selftest_absorb(t, col, sizeof col);
+}
+
+static void ntxent_gradient(struct selftest *t)
+{
+    for (int i = 0; i < 3; i++) {
+        float *s = similarities(t), *row = unit_floats(M), *col = unit_floats(NTXENT_TILE);
+        t->k->ntxent_gradient(s, row, col, 1 / temperatures[i], M);
+        absorb(s, M * NTXENT_TILE);
+    }
 }
 
 static void dot(struct selftest *t)
@@ -462,8 +475,8 @@ static const struct selftest_case kernel_cases[] = {
     {"norm_backward_apply", norm_backward_apply},
     {"bias_act", bias_act}, {"relu_backward", relu_backward}, {"add", add}, {"column_sums", column_sums},
     {"maxpool", maxpool}, {"maxpool_backward", maxpool_backward}, {"avgpool", avgpool}, {"avgpool_backward", avgpool_backward},
-    {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_row_sums", ntxent_row_sums},
-    {"ntxent_gradient_tile", ntxent_gradient_tile}, {"count_greater", count_greater}, {"dot", dot},
+    {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_sums", ntxent_sums},
+    {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot},
     {"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares},
 };
 

@@ -32,9 +32,10 @@ static const struct {
     {"avgpool_backward", 0x70e8947b4e611801},
     {"l2_normalize", 0x2e46124c8e307adb},
     {"l2_normalize_backward", 0x4372da2c4d6930b7},
-    {"ntxent_row_sums", 0x9fb03a52a5a7b659},
-    {"ntxent_gradient_tile", 0x2a99901562c542c8},
-    {"count_greater", 0x2fad2ddfd2f6f939},
+    {"ntxent_sums", 0xd7a45de8d84bbe60},
+    {"ntxent_total", 0x2985877e23ca210c},
+    {"ntxent_ahead", 0xc8c5c62a099c82ba},
+    {"ntxent_gradient", 0x8e66f6a01fb3567a},
     {"dot", 0x0d9dae93115a2cd4},
     {"sgd", 0xf88b9a3f0b38086f},
     {"lars", 0x80cfccf1e387f463},
@@ -53,9 +54,10 @@ static const struct {
     {"blur", 0x61f717df4d1c53d7},
     {"augment", 0x7bff77e21ecefc09},
     {"shapes", 0x92f8f0c9318feb36},
-    {"train_resnet18_adam", 0xc460201995fa018e},
-    {"train_resnet50_lars", 0x006b932c8fd277e1},
-    {"train_grey_sgd", 0x8634681ee599d310},
+    {"train_resnet18_adam", 0x2150344e1521ec0e},
+    {"train_resnet50_lars", 0x222d7bf51af652d5},
+    {"train_grey_sgd", 0x5d7826d99b308d81},
+    {"ntxent", 0xf94ff063f871f95e},
 };
 
 #endif

@@ -87,8 +87,27 @@ static void train_grey(struct selftest *t)
         .lr = 0.06, .images = 2, .steps = 1});
 }
 
+/* Batches of those steps are one tile of similarities; here are three, the last one small. */
+static void loss_of_tiles(struct selftest *t)
+{
+    enum { BATCH = 150, D = 9 };
+    float *z = selftest_random(t, BATCH * D), *dz = selftest_floats(t, BATCH * D);
+    void *scratch = alloc_aligned(ntxent_scratch(t->engine, BATCH, D), 1);
+    if (!scratch) {
+        t->status = fail(&t->err, SIMCLR_ERR_MEMORY, "not enough memory for a loss of %d rows", BATCH);
+        return;
+    }
+    struct ntxent_result result;
+    ntxent(t->engine, &result, dz, z, BATCH, D, 0.1f, scratch);
+    free(scratch);
+    const double figures[] = {result.loss, result.retrieval1, result.retrieval5, result.alignment, result.uniformity};
+    selftest_absorb(t, figures, sizeof figures);
+    selftest_absorb_floats(t, dz, BATCH * D);
+}
+
 static const struct selftest_case of_steps[] = {
-    {"train_resnet18_adam", train_resnet18}, {"train_resnet50_lars", train_resnet50}, {"train_grey_sgd", train_grey}};
+    {"train_resnet18_adam", train_resnet18}, {"train_resnet50_lars", train_resnet50}, {"train_grey_sgd", train_grey},
+    {"ntxent", loss_of_tiles}};
 
 const struct selftest_case *selftest_step_cases(size_t *count)
 {
