@@ -101,11 +101,11 @@ Work view_work(const struct augment_params &p, const struct augment_config &c, i
     else
         work.fma += 3 * (2 * (scale_y > 1 ? scale_y : 1) - 1) * size * p.width + 3 * (2 * (scale_x > 1 ? scale_x : 1) - 1) * pixels;
     if (p.jitter)
-        work = work + pixels * Work{3 + 2 + 5 + 4, 3 + 3 + 2 + 4 + 17, 0, 0};
+        work = work + pixels * Work{3 + 2 + 5 + 5, 3 + 3 + 2 + 4 + 10, 0, 0};
     if (p.grey)
         work = work + pixels * Work{5, 4, 0, 0};
     if (p.blur)
-        work.fma += 3 * pixels * 2 * ((c.blur_kernel > 0 ? c.blur_kernel : size / 10) | 1);
+        work = work + 3 * pixels * ((c.blur_kernel > 0 ? c.blur_kernel : size / 10) / 2) * Work{2, 2, 0, 0} + 3 * pixels * Work{0, 2, 0, 0};
     if (p.solarize)
         work.other += 3 * pixels;
     return work;

@@ -6,7 +6,8 @@
  *   comparisons are ordered and quiet; vf_select(m,a,b) = m ? a : b
  *   vf_to_int truncates toward zero; the argument must be inside int32 (clamp first)
  *   vf_load_n / vf_store_n touch only the first n lanes of memory, 0 <= n <= VL; the other lanes load as +0
- *   vf_load_u8 converts VL bytes to float, exactly; vf_gather(p, i) = p[i]
+ *   vf_load_u8 converts VL bytes to float, exactly
+ *   vf_transpose: row i of r becomes column i
  * What lanes compute is always outputs; where lanes must be reduced see vec_math.h: sixteen canonical lanes and one tree. */
 #ifndef SIMD_VEC_H
 #define SIMD_VEC_H

@@ -33,14 +33,13 @@ static inline vm vf_eq(vf a, vf b) { return a == b; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
 
 static inline vi vi_set1(int32_t x) { return x; }
-static inline vi vi_load(const int32_t *p) { return *p; }
 static inline void vi_store(int32_t *p, vi a) { *p = a; }
 static inline vi vi_add(vi a, vi b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
 static inline vi vi_shl23(vi a) { return (int32_t)((uint32_t)a << 23); }
 static inline vi vf_to_int(vf a) { return (int32_t)a; }
 static inline vf vi_as_float(vi a) { vf r; memcpy(&r, &a, sizeof r); return r; }
 
-static inline vf vf_gather(const float *p, vi i) { return p[i]; }
 static inline vf vf_load_u8(const uint8_t *p) { return (float)*p; }
+static inline void vf_transpose(vf r[1]) { (void)r; }
 
 #endif
