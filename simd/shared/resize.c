@@ -3,7 +3,7 @@
 #include "transpose.h"
 #include "vec.h"
 
-/* The first `lanes` bytes at p as floats. */
+/* The last vector of a row overlaps the one before: bytes have no masked loads on most ISAs. Rows shorter than a vector are copied. */
 ALWAYS_INLINE vf load_bytes(const uint8_t *p, int lanes)
 {
     if (lanes == VL)
@@ -16,30 +16,37 @@ ALWAYS_INLINE vf load_bytes(const uint8_t *p, int lanes)
 
 void ISA_FN(u8_to_f32)(float *dst, const uint8_t *src, size_t count)
 {
-    size_t i = 0;
-    for (; i + VL <= count; i += VL)
-        vf_store(dst + i, vf_div(vf_load_u8(src + i), vf_set1(255.0f)));
-    if (i < count)
-        vf_store_n(dst + i, vf_div(load_bytes(src + i, (int)(count - i)), vf_set1(255.0f)), (int)(count - i));
+    const vf most = vf_set1(255.0f);
+    if (count < VL) {
+        vf_store_n(dst, vf_div(load_bytes(src, (int)count), most), (int)count);
+        return;
+    }
+    for (size_t i = 0; i + VL <= count; i += VL)
+        vf_store(dst + i, vf_div(vf_load_u8(src + i), most));
+    vf_store(dst + count - VL, vf_div(vf_load_u8(src + count - VL), most));
 }
 
-/* One vector: dst = (first ? 0 : dst) + the chain over `taps` rows. */
-ALWAYS_INLINE void add_vector(float *dst, const uint8_t *src, ptrdiff_t ld, const float *weights, const int taps, const bool first, int lanes)
+/* (first ? 0 : dst) + the chain over `taps` rows. */
+ALWAYS_INLINE vf add_taps(const float *dst, const uint8_t *src, ptrdiff_t ld, const float *weights, const int taps, const bool first, int lanes)
 {
     vf sum = first ? vf_zero() : vf_load_lanes(dst, lanes);
     for (int t = 0; t < taps; t++)
         sum = vf_fma(vf_set1(weights[t]), load_bytes(src + t * ld, lanes), sum);
-    vf_store_lanes(dst, sum, lanes);
+    return sum;
 }
 
 ALWAYS_INLINE void add_rows(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, const int taps,
                             const bool first)
 {
-    ptrdiff_t i = 0;
-    for (; i + VL <= count; i += VL)
-        add_vector(dst + i, src + i, ld, weights, taps, first, VL);
-    if (i < count)
-        add_vector(dst + i, src + i, ld, weights, taps, first, (int)(count - i));
+    if (count < VL) {
+        vf_store_n(dst, add_taps(dst, src, ld, weights, taps, first, (int)count), (int)count);
+        return;
+    }
+    ptrdiff_t last = count - VL;
+    vf end = add_taps(dst + last, src + last, ld, weights, taps, first, VL); /* before dst changes under it */
+    for (ptrdiff_t i = 0; i < last; i += VL)
+        vf_store(dst + i, add_taps(dst + i, src + i, ld, weights, taps, first, VL));
+    vf_store(dst + last, end);
 }
 
 enum { ROWS_AT_ONCE = 4 };

@@ -51,7 +51,7 @@ static const struct {
     {"hue", 0x41889b2c6eab3acd},
     {"solarize", 0xbb1e32b51f628a41},
     {"blur", 0x05bd0c1f822b0c82},
-    {"augment", 0xee1f77c666835083},
+    {"augment", 0xcdc423e603f88070},
     {"shapes", 0x92f8f0c9318feb36},
     {"train_resnet18_adam", 0xc460201995fa018e},
     {"train_resnet50_lars", 0x006b932c8fd277e1},

@@ -15,7 +15,7 @@ struct augment_config {
     float jitter_p, brightness, contrast, saturation, hue; /* factors are uniform in [max(0, 1 - b), 1 + b], hue in [-h, h] turns */
     float grey_p;
     float blur_p, blur_sigma_min, blur_sigma_max;
-    int blur_kernel;                      /* taps, made odd upwards; 0: a tenth of the side; cut to 2 side - 1 */
+    int blur_kernel; /* taps, made odd upwards; 0: a tenth of the side; cut to 2 side - 1, and where weights are under 2^-27 */
     float solarize_p, solarize_threshold;
 };
 

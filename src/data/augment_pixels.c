@@ -4,6 +4,8 @@
 #include "base/fmath.h"
 #include "data/augment.h"
 
+#include <math.h>
+
 struct scratch {
     float *columns;      /* (size, c, size): the view, column by column */
     float *rows, *strip; /* (RESIZE_STRIP, w, c) and (w, c, RESIZE_STRIP): filtered vertically */
@@ -20,6 +22,7 @@ struct axis {
     int64_t first;
     double scale;   /* inputs an output */
     double support; /* the triangle reaches one input to each side, or one output's width when shrinking */
+    double sharpness; /* 1 / support */
     int taps;       /* the most inputs that any output reads */
 };
 
@@ -27,6 +30,7 @@ static struct axis axis_of(int in, int64_t out, int64_t first, int count)
 {
     struct axis a = {.in = in, .count = count, .first = first, .scale = (double)in / (double)out};
     a.support = a.scale > 1.0 ? a.scale : 1.0;
+    a.sharpness = 1.0 / a.support;
     a.taps = (int)(2.0 * a.support);
     a.taps += a.taps < 2.0 * a.support;
     a.taps = a.taps < in ? a.taps : in;
@@ -57,44 +61,41 @@ size_t augment_scratch(int max_h, int max_w, int channels, int size)
     return measure.overflow ? SIZE_MAX : measure.used;
 }
 
-/* Weights of output i of an axis, as PIL and torch's antialiased bilinear define them; they add up to one. Returns how many, the
+/* Weights of output i of an axis, as PIL and torch's antialiased bilinear define them; they add up to `sum`. Returns how many, the
  * first being for input *first. */
-static int filter_window(float *weights, int *first, const struct axis *a, int i)
+static int filter_window(float *weights, int *first, const struct axis *a, int i, double sum)
 {
-    double centre = ((double)(a->first + i) + 0.5) * a->scale, sharpness = 1.0 / a->support, total = 0.0;
+    double centre = ((double)(a->first + i) + 0.5) * a->scale, total = 0.0;
     int low = (int)(centre - a->support + 0.5), high = (int)(centre + a->support + 0.5);
     low = low > 0 ? low : 0;
     high = high < a->in ? high : a->in;
     int taps = high - low < a->taps ? high - low : a->taps;
-    for (int t = 0; t < taps; t++) {
-        double distance = (low + t - centre + 0.5) * sharpness;
-        double weight = distance < 0.0 ? 1.0 + distance : 1.0 - distance;
+    double distance = (low - centre + 0.5) * a->sharpness;
+    for (int t = 0; t < taps; t++, distance += a->sharpness) {
+        double weight = 1.0 - fabs(distance);
         weight = weight > 0.0 ? weight : 0.0;
         weights[t] = (float)weight;
         total += weight;
     }
-    float normalize = (float)(1.0 / total);
+    float normalize = (float)(sum / total);
     for (int t = 0; t < taps; t++)
         weights[t] *= normalize;
     *first = low;
     return taps;
 }
 
-/* Which columns of the source the outputs read, with which weights; a flip is the same table backwards. The bytes' 255 is divided
- * out here, but where nothing is resized: there it is divided out of every byte, which rounds once. */
-static void column_tables(const struct scratch *s, const struct axis *a, int flip, bool unchanged)
+/* Which columns of the source the outputs read, with which weights; a flip is the same table backwards. */
+static void column_tables(const struct scratch *s, const struct axis *a, int flip, double sum)
 {
     for (int i = 0; i < a->count; i++) {
         int x = flip ? a->count - 1 - i : i;
-        float *weights = s->weights + (ptrdiff_t)x * a->taps;
-        s->taps[x] = filter_window(weights, &s->from[x], a, i);
-        for (int t = 0; t < s->taps[x] && !unchanged; t++)
-            weights[t] *= 1.0f / 255.0f;
+        s->taps[x] = filter_window(s->weights + (ptrdiff_t)x * a->taps, &s->from[x], a, i, sum);
     }
 }
 
 /* s->columns = the box of image at (top, left) that the axes describe, resized. A strip of rows at a time, vertically first: that
- * pass runs over interleaved bytes as they lie, and only a strip of the source's width is ever kept. */
+ * pass runs over interleaved bytes as they lie, and only a strip of the source's width is ever kept. The bytes' 255 is divided out
+ * with the horizontal weights; of every byte, which rounds once, where nothing is resized. */
 static void resize(const struct kernels *k, const struct scratch *s, const struct image *image, int top, int left,
                    const struct axis *rows, const struct axis *columns, int flip)
 {
@@ -102,11 +103,11 @@ static void resize(const struct kernels *k, const struct scratch *s, const struc
     ptrdiff_t ld = (ptrdiff_t)image->w * c;
     bool unchanged = rows->scale == 1.0 && columns->scale == 1.0;
     const uint8_t *corner = image->pixels + top * ld + (ptrdiff_t)left * c;
-    column_tables(s, columns, flip, unchanged);
+    column_tables(s, columns, flip, unchanged ? 1.0 : 1.0 / 255.0);
     for (int y0 = 0; y0 < size; y0 += RESIZE_STRIP) {
         int count = size - y0 < RESIZE_STRIP ? size - y0 : RESIZE_STRIP;
         for (int i = 0; i < count; i++) {
-            int first, n = filter_window(s->window, &first, rows, y0 + i);
+            int first, n = filter_window(s->window, &first, rows, y0 + i, 1.0);
             float *row = s->rows + (ptrdiff_t)i * width;
             if (unchanged)
                 k->u8_to_f32(row, corner + first * ld, (size_t)width);
@@ -142,20 +143,24 @@ static void jitter(const struct kernels *k, float *x, int c, int size, const str
         }
 }
 
-/* weights[k] of the pixels k away, e^(-k^2 / 2 sigma^2), normalized; returns the radius, which a reflected border limits to size - 1. */
+/* weights[k] of the pixels k away, e^(-k^2 / 2 sigma^2), normalized. Returns the radius: half the kernel, or less where a reflected
+ * border or sigma limit it. From the first weight below 2^-27 on, all together are less than half a unit in the last place of 1. */
 static int gaussian(float *weights, float sigma, int kernel, int size)
 {
-    int radius = (kernel > 0 ? kernel : size / 10) / 2;
-    radius = radius < size ? radius : size - 1;
-    double total = 0.0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = -radius; i <= radius; i++) {
-            double z = i / (double)sigma, weight = fm_exp(-0.5 * z * z);
-            if (pass == 0)
-                total += weight;
-            else if (i >= 0)
-                weights[i] = (float)(weight / total);
-        }
+    int most = (kernel > 0 ? kernel : size / 10) / 2, radius = 0;
+    double total = 1.0, exponent = -0.5 / ((double)sigma * (double)sigma);
+    most = most < size ? most : size - 1;
+    weights[0] = 1.0f;
+    for (int k = 1; k <= most; k++) {
+        double weight = fm_exp((double)k * k * exponent);
+        if (weight < 0x1p-27)
+            break;
+        weights[k] = (float)weight;
+        total += 2.0 * (double)weights[k];
+        radius = k;
+    }
+    for (int k = 0; k <= radius; k++)
+        weights[k] = (float)((double)weights[k] / total);
     return radius;
 }
 
@@ -171,8 +176,8 @@ void augment_apply(const struct kernels *k, float *out, const struct image *imag
         jitter(k, s.columns, c, size, params);
     if (params->grey && c == 3)
         k->saturation(s.columns, 0.0f, size, size);
-    if (params->blur && params->sigma > 0.0f) {
-        int radius = gaussian(s.blur_weights, params->sigma, config->blur_kernel, size);
+    int radius = params->blur && params->sigma > 0.0f ? gaussian(s.blur_weights, params->sigma, config->blur_kernel, size) : 0;
+    if (radius > 0) {
         k->blur(s.columns, s.columns, s.blur_panel, s.blur_weights, radius, size, 1, c * size, false);
         k->blur(out, s.columns, s.blur_panel, s.blur_weights, radius, size, 1, size * c, true);
     } else {
