@@ -24,7 +24,7 @@ static void fill_pixels(float *x, int w, int c, int h, uint64_t seed)
     struct rng rng = rng_stream(seed, RNG_TEST, 7, 0);
     for (int i = 0; i < w * h; i++) {
         uint32_t kind = rng_below(&rng, 10);
-        float v[3] = {rng_float(&rng), rng_float(&rng), rng_float(&rng)};
+        float v[4] = {rng_float(&rng), rng_float(&rng), rng_float(&rng), rng_float(&rng)};
         if (kind == 0)
             v[0] = v[1] = v[2] = (float)rng_below(&rng, 2);
         else if (kind == 1)
