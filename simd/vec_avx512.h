@@ -48,7 +48,8 @@ static inline vf vf_load_u8(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
-/* Blocks of 4 x 4 within the quarters of the registers, then the quarters themselves. */
+/* Blocks of 4 x 4 within the quarters of the registers, then the quarters themselves. Loads that put quarters in their places (masked
+ * broadcasts) save half of these shuffles, and are 15 % slower on Zen 4. */
 ALWAYS_INLINE void vf_transpose(vf r[16])
 {
     __m512 t[16];

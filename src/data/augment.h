@@ -37,8 +37,8 @@ struct augment_params {
  * so that changing one probability leaves the other choices of a seed as they were. */
 void augment_draw(struct augment_params *params, const struct augment_config *config, int h, int w, struct rng *rng);
 
-/* Bytes of scratch that one thread needs for sources up to max_h x max_w and outputs of size x size: the output twice, and a few
- * rows of the source. Aligned for any type (64 bytes is best). */
+/* Bytes of scratch that one thread needs for sources up to max_h x max_w and outputs of size x size: the output once
+ * more, and strips of RESIZE_STRIP rows of the source's width. Aligned for any type (64 bytes is best). */
 size_t augment_scratch(int max_h, int max_w, int channels, int size);
 
 /* Applies params to image: out (size, size, c) interleaved floats in [0, 1]. With one channel, grey, saturation and hue do

@@ -7,23 +7,23 @@
 #include <math.h>
 
 struct scratch {
-    float *columns;      /* (size, c, size): the view, column by column */
-    float *rows, *strip; /* (RESIZE_STRIP, w, c) and (w, c, RESIZE_STRIP): filtered vertically */
-    float *window;       /* (taps): weights of one row */
+    float *columns;       /* (size, c, size): the view, column by column */
+    float *rows, *strip;  /* (RESIZE_STRIP, w, c) and (w, c, RESIZE_STRIP): filtered vertically */
+    float *window;        /* (taps): weights of one row */
     int32_t *from, *taps; /* (size): which columns of the source each column reads */
-    float *weights;      /* (size, taps) */
-    float *blur_panel;   /* (size + 2 radius, BLUR_PANEL) */
-    float *blur_weights; /* (radius + 1) */
+    float *weights;       /* (size, taps) */
+    float *blur_panel;    /* (size + 2 radius, BLUR_PANEL) */
+    float *blur_weights;  /* (radius + 1) */
 };
 
 /* One axis of a resize: `count` outputs are wanted, from `first` on, of those that `in` inputs would give in all. */
 struct axis {
     int in, count;
     int64_t first;
-    double scale;   /* inputs an output */
-    double support; /* the triangle reaches one input to each side, or one output's width when shrinking */
+    double scale;     /* inputs an output */
+    double support;   /* the triangle reaches one input to each side, or one output's width when shrinking */
     double sharpness; /* 1 / support */
-    int taps;       /* the most inputs that any output reads */
+    int taps;         /* the most inputs that any output reads */
 };
 
 static struct axis axis_of(int in, int64_t out, int64_t first, int count)
