@@ -400,7 +400,7 @@ const Slot slots[] = {
     SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_sums), SLOT(ntxent_total), SLOT(ntxent_ahead),
     SLOT(ntxent_gradient), SLOT(dot),
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
-    SLOT(u8_to_planar), SLOT(planar_to_nhwc), SLOT(resize_rows), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
+    SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
 };
 static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof *slots * sizeof(void (*)()),

@@ -8,9 +8,9 @@
 void add_kernel(Rows &rows, const char *kernel, const std::string &shape, const Work &work, const MakeCall &make);
 
 /* rows_pixels.cc, by slot */
-void u8_to_planar_rows(Rows &rows);
-void planar_to_nhwc_rows(Rows &rows);
+void u8_to_f32_rows(Rows &rows);
 void resize_rows_rows(Rows &rows);
+void transpose_rows(Rows &rows);
 void resize_columns_rows(Rows &rows);
 void brightness_rows(Rows &rows);
 void grey_mean_rows(Rows &rows);

@@ -9,38 +9,29 @@ const int sizes[] = {32, 96, 224};
 std::string px(int size) { return std::to_string(size) + "px"; }
 size_t plane(int size) { return static_cast<size_t>(size) * static_cast<size_t>(size); }
 
-/* work is a pixel's; kernel works in place on three planes. */
-void add_in_place(Rows &rows, const char *kernel, Work work, void (*call)(const struct kernels *, float *, int pixels))
+/* work is a pixel's; kernel works in place on three channels. */
+void add_in_place(Rows &rows, const char *kernel, Work work, void (*call)(const struct kernels *, float *, int size))
 {
     work.in_place = true;
     for (int size : sizes)
         add_kernel(rows, kernel, px(size), static_cast<double>(plane(size)) * work, [=](const struct kernels *k, Memory &m) -> Call {
             float *x = m.unit(3 * plane(size));
-            int pixels = size * size;
-            return [=] { call(k, x, pixels); };
+            return [=] { call(k, x, size); };
         });
 }
+
+size_t values(int size) { return 3 * plane(size); }
 
 } // namespace
 
-void u8_to_planar_rows(Rows &rows)
+void u8_to_f32_rows(Rows &rows)
 {
     for (int size : sizes)
-        add_kernel(rows, "u8_to_planar", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 1, 1, F},
+        add_kernel(rows, "u8_to_f32", px(size), static_cast<double>(values(size)) * Work{0, 1, 1, F},
                    [size](const struct kernels *k, Memory &m) -> Call {
-            uint8_t *src = m.bytes(3 * plane(size));
-            float *dst = m.zeros<float>(3 * plane(size));
-            return [=] { k->u8_to_planar(dst, src, 3 * size, size, size, 3, false); };
-        });
-}
-
-void planar_to_nhwc_rows(Rows &rows)
-{
-    for (int size : sizes)
-        add_kernel(rows, "planar_to_nhwc", px(size), 3.0 * static_cast<double>(plane(size)) * Work{0, 0, F, F},
-                   [size](const struct kernels *k, Memory &m) -> Call {
-            float *src = m.unit(3 * plane(size)), *dst = m.zeros<float>(3 * plane(size));
-            return [=] { k->planar_to_nhwc(dst, src, size * size, 3); };
+            uint8_t *src = m.bytes(values(size));
+            float *dst = m.zeros<float>(values(size));
+            return [=] { k->u8_to_f32(dst, src, values(size)); };
         });
 }
 
@@ -60,20 +51,33 @@ void resize_rows_rows(Rows &rows)
     }
 }
 
-/* Weights and positions are read once for three channels. */
+/* Columns to the network's input. */
+void transpose_rows(Rows &rows)
+{
+    for (int size : sizes)
+        add_kernel(rows, "transpose", px(size), static_cast<double>(values(size)) * Work{0, 0, F, F},
+                   [size](const struct kernels *k, Memory &m) -> Call {
+            float *src = m.unit(values(size)), *dst = m.zeros<float>(values(size));
+            return [=] { k->transpose(dst, 3 * size, src, size, 3 * size, size); };
+        });
+}
+
+/* A strip of a source twice as wide. */
 void resize_columns_rows(Rows &rows)
 {
     for (int size : sizes) {
-        Work work{3 * TAPS, 0, 2 * 3 * F + TAPS * F + sizeof(int32_t), 3 * F};
+        Work work{3 * TAPS * RESIZE_STRIP, 0, 2 * 3 * RESIZE_STRIP * F + TAPS * F + 2 * sizeof(int32_t), 3 * RESIZE_STRIP * F};
         add_kernel(rows, "resize_columns", px(size) + ".t4", size * work, [=](const struct kernels *k, Memory &m) -> Call {
-            size_t outputs = static_cast<size_t>(size); /* a multiple of 16 already */
-            float *src = m.unit(2 * 3 * outputs), *dst = m.zeros<float>(3 * outputs), *weights = m.unit(TAPS * outputs);
-            int32_t *at = m.zeros<int32_t>(outputs);
+            size_t outputs = static_cast<size_t>(size);
+            float *src = m.unit(2 * 3 * RESIZE_STRIP * outputs), *dst = m.zeros<float>(3 * RESIZE_STRIP * outputs);
+            float *weights = m.unit(TAPS * outputs);
+            int32_t *at = m.zeros<int32_t>(outputs), *taps = m.zeros<int32_t>(outputs);
             for (int x = 0; x < size; x++) {
                 int from = 2 * x - 1 < 0 ? 0 : 2 * x - 1;
-                at[x] = 3 * (from < 2 * size - TAPS ? from : 2 * size - TAPS);
+                at[x] = from < 2 * size - TAPS ? from : 2 * size - TAPS;
+                taps[x] = TAPS;
             }
-            return [=] { k->resize_columns(dst, size, src, 3, size, at, weights, size, TAPS); };
+            return [=] { k->resize_columns(dst, RESIZE_STRIP, src, 3, size, RESIZE_STRIP, at, taps, weights, TAPS); };
         });
     }
 }
@@ -81,7 +85,7 @@ void resize_columns_rows(Rows &rows)
 void brightness_rows(Rows &rows)
 {
     add_in_place(rows, "brightness", 3.0 * Work{0, 1, F, F},
-                 [](const struct kernels *k, float *x, int pixels) { k->brightness(x, 1.0f, 3 * static_cast<size_t>(pixels)); });
+                 [](const struct kernels *k, float *x, int size) { k->brightness(x, 1.0f, values(size)); });
 }
 
 void grey_mean_rows(Rows &rows)
@@ -89,47 +93,65 @@ void grey_mean_rows(Rows &rows)
     for (int size : sizes)
         add_kernel(rows, "grey_mean", px(size), static_cast<double>(plane(size)) * Work{2, 2, 3 * F, 0},
                    [size](const struct kernels *k, Memory &m) -> Call {
-            float *x = m.unit(3 * plane(size)), *mean = m.zeros<float>(1);
-            return [=] { *mean = k->grey_mean(x, size * size, 3); };
+            float *x = m.unit(values(size)), *mean = m.zeros<float>(1);
+            return [=] { *mean = k->grey_mean(x, size, 3, size); };
         });
 }
 
 void contrast_rows(Rows &rows)
 {
     add_in_place(rows, "contrast", 3.0 * Work{1, 1, F, F},
-                 [](const struct kernels *k, float *x, int pixels) { k->contrast(x, 0.5f, 1.0f, 3 * static_cast<size_t>(pixels)); });
+                 [](const struct kernels *k, float *x, int size) { k->contrast(x, 0.5f, 1.0f, values(size)); });
 }
 
 void saturation_rows(Rows &rows)
 {
     add_in_place(rows, "saturation", Work{5, 4, 3 * F, 3 * F},
-                 [](const struct kernels *k, float *x, int pixels) { k->saturation(x, 1.0f, pixels); });
+                 [](const struct kernels *k, float *x, int size) { k->saturation(x, 1.0f, size, size); });
 }
 
 void hue_rows(Rows &rows)
 {
-    add_in_place(rows, "hue", Work{4, 17, 3 * F, 3 * F},
-               [](const struct kernels *k, float *x, int pixels) { k->hue(x, 0.1f, pixels); });
+    add_in_place(rows, "hue", Work{5, 10, 3 * F, 3 * F},
+                 [](const struct kernels *k, float *x, int size) { k->hue(x, 0.1f, size, size); });
 }
 
 void solarize_rows(Rows &rows)
 {
     add_in_place(rows, "solarize", 3.0 * Work{0, 1, F, F},
-                 [](const struct kernels *k, float *x, int pixels) { k->solarize(x, 0.5f, 3 * static_cast<size_t>(pixels)); });
+                 [](const struct kernels *k, float *x, int size) { k->solarize(x, 0.5f, values(size)); });
 }
 
-/* One plane; taps are a tenth of the side, made odd. */
+/* A whole image, along x and along y, interleaved or plane by plane; taps are a tenth of the side, made odd. */
 void blur_rows(Rows &rows)
 {
-    for (int size : sizes) {
-        int taps = size / 10 | 1;
-        add_kernel(rows, "blur.f32", px(size) + ".k" + std::to_string(taps), static_cast<double>(plane(size)) * Work{2.0 * taps, 0, F, F},
-                   [=](const struct kernels *k, Memory &m) -> Call {
-            float *src = m.unit(plane(size)), *dst = m.zeros<float>(plane(size)), *weights = m.zeros<float>(static_cast<size_t>(taps));
-            float *tmp = static_cast<float *>(m.scratch(sizeof(float) * static_cast<size_t>(BLUR_STRIP * (size + taps - 1))));
-            for (int i = 0; i < taps; i++)
-                weights[i] = 1.0f / static_cast<float>(taps);
-            return [=] { k->blur(dst, src, tmp, weights, taps, size, size); };
-        });
-    }
+    for (int size : sizes)
+        for (bool interleaved : {true, false}) {
+            int radius = size / 10 / 2, channels = interleaved ? 3 : 1, calls = 3 / channels;
+            double samples = static_cast<double>(values(size));
+            Work work = samples * Work{2.0 * radius, 2.0 * (radius + 1), F, F};
+            std::string shape = px(size) + ".k" + std::to_string(2 * radius + 1) + (interleaved ? ".nhwc" : ".planar");
+            rows.push_back({"blur.f32", shape, work.flops(), [=](const struct engine &engine) {
+                Job job = kernel_job(engine, work, [=](const struct kernels *k, Memory &m) -> Call {
+                    size_t floats = static_cast<size_t>(channels) * plane(size), panel = BLUR_PANEL * static_cast<size_t>(channels);
+                    float *src = m.unit(values(size)), *dst = m.zeros<float>(values(size));
+                    float *weights = m.zeros<float>(static_cast<size_t>(radius) + 1);
+                    float *columns = static_cast<float *>(m.scratch(floats * sizeof(float)));
+                    float *tmp = static_cast<float *>(m.scratch(panel * static_cast<size_t>(size + 2 * radius) * sizeof(float)));
+                    for (int i = 0; i <= radius; i++)
+                        weights[i] = 1.0f / static_cast<float>(2 * radius + 1);
+                    return [=] {
+                        for (size_t i = 0; i < static_cast<size_t>(calls); i++) {
+                            k->blur(columns, src + i * floats, tmp, weights, radius, size, channels, size, true);
+                            k->blur(dst + i * floats, columns, tmp, weights, radius, size, 1, size * channels, true);
+                        }
+                    };
+                });
+                int threads = engine.threads;
+                job.counters = [=](benchmark::State &state, double seconds) {
+                    state.counters["Msamples/s"] = samples * threads / seconds / 1e6;
+                };
+                return job;
+            }});
+        }
 }

@@ -133,39 +133,43 @@ struct kernels {
     /* sum of (g + wd w)^2 in canonical lanes, in double per 4096 elements; w may be NULL with wd = 0. */
     double (*sum_squares)(const float *g, const float *w, float wd, size_t count);
 
-    /* ---- Augmentation of one image, planar float (c planes of h x w, contiguous), values in [0, 1] ---- */
+    /* ---- Augmentation of one image. It is kept as columns (w, c, h), x outermost and the h pixels of a channel side by side: its
+     * neighbours along x are then whole vectors, and resize and blur never reach across lanes. Values are in [0, 1]. ---- */
 
-    /* (h, w, c) bytes, row stride ld bytes -> c planes of float / 255, columns mirrored if flip. */
-    void (*u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
-    /* c planes -> (h, w, c) interleaved. */
-    void (*planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
+    /* dst = src / 255 */
+    void (*u8_to_f32)(float *dst, const uint8_t *src, size_t count);
     /* Vertical filter, one row of output: dst[i] = chain over t < taps (>= 1) of weights[t] * src[t * ld + i], i < count. Interleaved
      * bytes serve as they lie: count = w * c. */
     void (*resize_rows)(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps);
-    /* Horizontal filter, one interleaved row -> c planar rows that begin `plane` apart:
-     * dst[ch * plane + x] = min(chain over t of weights[t * ldw + x] * src[at[x] + t * c + ch], 1), x < w_out.
-     * at and every row of weights are padded with zeros to a multiple of 16 columns; all taps of every column lie inside src. */
-    void (*resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at, const float *weights,
-                           ptrdiff_t ldw, int taps);
-    /* x = clamp(x * factor) */
+    /* dst[j * ldd + i] = src[i * lds + j], i < rows, j < cols. */
+    void (*transpose)(float *dst, ptrdiff_t ldd, const float *src, ptrdiff_t lds, int rows, int cols);
+    /* Horizontal filter of a strip of rows <= RESIZE_STRIP that is held as columns, src (w, c, RESIZE_STRIP):
+     * dst[(x * c + ch) * h + i] = min(chain over t < taps[x] (>= 1) of weights[x * ldw + t] * src[((from[x] + t) * c + ch) *
+     * RESIZE_STRIP + i], 1), x < w_out, i < rows. */
+    void (*resize_columns)(float *dst, ptrdiff_t h, const float *src, int c, int w_out, int rows, const int32_t *from,
+                           const int32_t *taps, const float *weights, ptrdiff_t ldw);
+    /* x = clamp(x * factor), factor >= 0 */
     void (*brightness)(float *x, float factor, size_t count);
-    /* Grey mean of 3 (or 1) planes in canonical lanes. */
-    float (*grey_mean)(const float *x, int pixels, int c);
-    /* x = clamp(fma(factor, x - mean, mean)) */
+    /* Mean of the grey image of (w, c, h), c = 3 or 1: canonical lanes along h, in double per 4096 pixels or a column. */
+    float (*grey_mean)(const float *x, int w, int c, int h);
+    /* x = clamp(fma(factor, x - mean, mean)), factor >= 0, mean in [0, 1] */
     void (*contrast)(float *x, float mean, float factor, size_t count);
-    /* 3 planes: x = clamp(fma(factor, x - grey, grey)); factor 0 is greyscale. */
-    void (*saturation)(float *x, float factor, int pixels);
-    /* 3 planes: hue turned by shift in [-0.5, 0.5] through HSV, by selects. */
-    void (*hue)(float *x, float shift, int pixels);
+    /* (w, 3, h): x = clamp(fma(factor, x - grey, grey)), factor >= 0; 0 is greyscale. */
+    void (*saturation)(float *x, float factor, int w, int h);
+    /* (w, 3, h): hue turned by shift in [-0.5, 0.5] through HSV, by selects. */
+    void (*hue)(float *x, float shift, int w, int h);
     /* x = x >= threshold ? 1 - x : x */
     void (*solarize)(float *x, float threshold, size_t count);
-    /* One plane, separable filter of `taps` (odd) weights, vertical then horizontal, border reflected (edge not repeated),
-     * then min(., 1); taps / 2 < min(h, w). tmp holds BLUR_STRIP * (w + taps - 1) floats. dst is not src. */
-    void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
+    /* Symmetric filter along the first axis of (n, c, count), border reflected (the edge not repeated), radius < n: with lines
+     * i - k and i + k of the same channel, dst line i = min(chain of weights[0] * line i and, over k = 1 .. radius, of
+     * weights[k] * (line i - k + line i + k), 1). If transposed, src is (count, n, c) and is not dst, else dst may be src.
+     * tmp holds BLUR_PANEL * (n + 2 * radius) * c floats.
+     * Two calls with transposed, (n, c, count) = (w, c, h) and then (h, 1, w * c), blur an interleaved image along x and y. */
+    void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
 };
 
 enum { NTXENT_TILE = 64 };
-enum { BLUR_STRIP = 4 }; /* rows that blur works on at once */
+enum { RESIZE_STRIP = 16, BLUR_PANEL = 16 };
 #define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 
 #endif

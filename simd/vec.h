@@ -7,7 +7,8 @@
  *   vf_to_int truncates toward zero; the argument must be inside int32 (clamp first)
  *   vm_count(m) = how many lanes are on; vi_inc(a, m) = m ? a + 1 : a; vf_as_int and vi_as_float keep the bits
  *   vf_load_n / vf_store_n touch only the first n lanes of memory, 0 <= n <= VL; the other lanes load as +0
- *   vf_load_u8 converts VL bytes to float, exactly; vf_gather(p, i) = p[i]
+ *   vf_load_u8 converts VL bytes to float, exactly
+ *   vf_transpose: row i of r becomes column i
  * What lanes compute is always outputs; where lanes must be reduced see vec_math.h: sixteen canonical lanes and one tree. */
 #ifndef SIMD_VEC_H
 #define SIMD_VEC_H

@@ -50,10 +50,29 @@ static inline vi vf_to_int(vf a) { return _mm256_cvttps_epi32(a); }
 static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
 
-static inline vf vf_gather(const float *p, vi i) { return _mm256_i32gather_ps(p, i, 4); }
 static inline vf vf_load_u8(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+/* Blocks of 4 x 4 within the halves of the registers, then the halves themselves. */
+ALWAYS_INLINE void vf_transpose(vf r[8])
+{
+    __m256 t[8];
+    UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[i], r[i + 1])), c = _mm256_castps_pd(_mm256_unpacklo_ps(r[i + 2], r[i + 3]));
+        __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[i], r[i + 1])), d = _mm256_castps_pd(_mm256_unpackhi_ps(r[i + 2], r[i + 3]));
+        t[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        t[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        t[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        t[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        r[j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x20);
+        r[4 + j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x31);
+    }
 }
 
 #endif

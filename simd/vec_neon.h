@@ -69,18 +69,22 @@ static inline vi vf_to_int(vf a) { return vcvtq_s32_f32(a); }
 static inline vi vf_as_int(vf a) { return vreinterpretq_s32_f32(a); }
 static inline vf vi_as_float(vi a) { return vreinterpretq_f32_s32(a); }
 
-static inline vf vf_gather(const float *p, vi i)
-{
-    float lanes[4] = {p[vgetq_lane_s32(i, 0)], p[vgetq_lane_s32(i, 1)], p[vgetq_lane_s32(i, 2)], p[vgetq_lane_s32(i, 3)]};
-    return vld1q_f32(lanes);
-}
-
 static inline vf vf_load_u8(const uint8_t *p)
 {
     uint32_t bytes;
     memcpy(&bytes, p, sizeof bytes);
     uint8x8_t b = vreinterpret_u8_u32(vdup_n_u32(bytes));
     return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(b))));
+}
+
+ALWAYS_INLINE void vf_transpose(vf r[4])
+{
+    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
 #endif

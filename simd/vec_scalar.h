@@ -41,7 +41,7 @@ static inline vi vf_to_int(vf a) { return (int32_t)a; }
 static inline vi vf_as_int(vf a) { vi r; memcpy(&r, &a, sizeof r); return r; }
 static inline vf vi_as_float(vi a) { vf r; memcpy(&r, &a, sizeof r); return r; }
 
-static inline vf vf_gather(const float *p, vi i) { return p[i]; }
 static inline vf vf_load_u8(const uint8_t *p) { return (float)*p; }
+static inline void vf_transpose(vf r[1]) { (void)r; }
 
 #endif

@@ -1,82 +1,99 @@
-/* Separable blur of one plane with reflected borders, in strips of a few rows that never leave L1: vertical from the image into
- * padded rows, horizontal from those into dst. A strip, not a single row, so that the horizontal pass does not read words that
- * the vertical pass has only just written at other offsets (a store-forwarding stall each). */
+/* Symmetric filter with reflected borders along the outer axis: lanes are independent, whatever the radius and the channels.
+ *
+ * Sixteen floats of every line are copied (or transposed) into a panel, reflected lines at its ends, and filtered from there: the
+ * panel lies in L1 without a stride that could fold it onto a few sets, no border is left to ask for, and dst may be src. Pairs are
+ * added before they are multiplied, which halves the FMAs; additions have units of their own on some CPUs. Prefetching dst's lines
+ * of the next panel was tried: blur alone is 15 % slower, and whole views, whose lines come from memory, no faster. */
 #include "shared/shared.h"
+#include "transpose.h"
 #include "vec.h"
 
-enum { VECS = 4 }; /* independent chains: hides the latency of FMA */
+/* Lines of output at once. Registers: as many sums, lines below and lines above, and a weight; 25 of 32, or 13 of 16. */
+enum { LINES = VL == 8 || VL == 1 ? 4 : 8 };
 
-/* The row or column that stands for i outside [0, n): the edge itself is not repeated. -n < i < 2n - 1. */
-static inline ptrdiff_t reflect(ptrdiff_t i, ptrdiff_t n)
+/* dst lines 0 .. lines - 1, from the panel's lines at `at`. The lines that a step needs are those of the last one moved on by one:
+ * each of the two windows loads a line a step, into the register of the line that leaves it. */
+ALWAYS_INLINE void filter_lines(float *dst, ptrdiff_t ldd, const float *at, ptrdiff_t step, const float *weights, int radius, int lanes,
+                                const int lines)
 {
-    return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;
-}
-
-/* dst[0..w) = chain over t of weights[t] * row y + t - taps / 2 of src. */
-static void vertical(float *dst, const float *src, const float *weights, int taps, int y, int h, int w)
-{
-    int x = 0;
-    for (; x + VECS * VL <= w; x += VECS * VL) {
-        vf sum[VECS] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
-        for (int t = 0; t < taps; t++) {
-            const float *row = src + reflect((ptrdiff_t)y + t - taps / 2, h) * w + x;
-            vf weight = vf_set1(weights[t]);
-#pragma GCC unroll 4
-            for (int j = 0; j < VECS; j++)
-                sum[j] = vf_fma(weight, vf_load(row + j * VL), sum[j]);
+    vf below[LINES], above[LINES], sum[LINES];
+    UNROLL
+    for (int i = 0; i < lines; i++) {
+        below[i] = above[i] = vf_load(at + i * step);
+        sum[i] = vf_mul(vf_set1(weights[0]), below[i]);
+    }
+    for (int k0 = 0; k0 < radius; k0 += lines) {
+        UNROLL
+        for (int j = 0; j < lines; j++) {
+            int k = k0 + j + 1;
+            if (k > radius)
+                break;
+            vf weight = vf_set1(weights[k]);
+            below[lines - 1 - j] = vf_load(at - k * step);
+            above[j] = vf_load(at + (lines - 1 + k) * step);
+            UNROLL
+            for (int i = 0; i < lines; i++)
+                sum[i] = vf_fma(weight, vf_add(below[(i + lines - 1 - j) % lines], above[(i + 1 + j) % lines]), sum[i]);
         }
-#pragma GCC unroll 4
-        for (int j = 0; j < VECS; j++)
-            vf_store(dst + x + j * VL, sum[j]);
     }
-    for (; x < w; x += VL) {
-        int lanes = w - x < VL ? w - x : VL;
-        vf sum = vf_zero();
-        for (int t = 0; t < taps; t++)
-            sum = vf_fma(vf_set1(weights[t]), vf_load_n(src + reflect((ptrdiff_t)y + t - taps / 2, h) * w + x, lanes), sum);
-        vf_store_n(dst + x, sum, lanes);
+    UNROLL
+    for (int i = 0; i < lines; i++) /* rounded weights may add up to a little over one */
+        vf_store_lanes(dst + i * ldd, vf_min(sum[i], vf_set1(1.0f)), lanes);
+}
+
+/* One vector of all n lines of a channel. The last block ends with the last line, and may repeat lines of the one before. */
+ALWAYS_INLINE void filter_column(float *dst, ptrdiff_t ldd, const float *panel, ptrdiff_t step, const float *weights, int radius, int n,
+                                 int lanes)
+{
+    if (n < LINES) {
+        for (int y = 0; y < n; y++)
+            filter_lines(dst + y * ldd, ldd, panel + y * step, step, weights, radius, lanes, 1);
+        return;
+    }
+    for (int y = 0; y < n; y += LINES) {
+        int from = y + LINES <= n ? y : n - LINES;
+        filter_lines(dst + from * ldd, ldd, panel + from * step, step, weights, radius, lanes, LINES);
     }
 }
 
-/* dst[x] = min(chain over t of weights[t] * padded[x + t], 1), x < w: rounded weights may add up to a little over one. */
-static void horizontal(float *dst, const float *padded, const float *weights, int taps, int w)
+/* panel line i = width floats of line i of src, filled up with zeros to whole vectors. */
+static void copy_lines(float *panel, const float *src, ptrdiff_t ld, ptrdiff_t lines, int width)
 {
-    int x = 0;
-    for (; x + VECS * VL <= w; x += VECS * VL) {
-        vf sum[VECS] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
-        for (int t = 0; t < taps; t++) {
-            vf weight = vf_set1(weights[t]);
-#pragma GCC unroll 4
-            for (int j = 0; j < VECS; j++)
-                sum[j] = vf_fma(weight, vf_load(padded + x + t + j * VL), sum[j]);
+    for (ptrdiff_t i = 0; i < lines; i++)
+        for (int j = 0; j < width; j += VL) {
+            int lanes = width - j < VL ? width - j : VL;
+            vf_store(panel + i * BLUR_PANEL + j, lanes == VL ? vf_load(src + i * ld + j) : vf_load_n(src + i * ld + j, lanes));
         }
-#pragma GCC unroll 4
-        for (int j = 0; j < VECS; j++)
-            vf_store(dst + x + j * VL, vf_min(sum[j], vf_set1(1.0f)));
-    }
-    for (; x < w; x += VL) {
-        int lanes = w - x < VL ? w - x : VL;
-        vf sum = vf_zero();
-        for (int t = 0; t < taps; t++)
-            sum = vf_fma(vf_set1(weights[t]), vf_load_n(padded + x + t, lanes), sum);
-        vf_store_n(dst + x, vf_min(sum, vf_set1(1.0f)), lanes);
-    }
 }
 
-void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w)
+/* The lines beyond the one at `edge` are those before it, in reverse; a line is `line` floats, all channels. */
+static inline void reflect_lines(float *edge, ptrdiff_t line, int radius, int direction)
 {
-    int radius = taps / 2, width = w + taps - 1;
-    for (int y0 = 0; y0 < h; y0 += BLUR_STRIP) {
-        int rows = h - y0 < BLUR_STRIP ? h - y0 : BLUR_STRIP;
-        for (int i = 0; i < rows; i++) {
-            float *row = tmp + (ptrdiff_t)i * width + radius;
-            vertical(row, src, weights, taps, y0 + i, h, w);
-            for (int j = 1; j <= radius; j++) {
-                row[-j] = row[j];
-                row[w - 1 + j] = row[w - 1 - j];
+    for (ptrdiff_t k = 1; k <= radius; k++)
+        for (ptrdiff_t j = 0; j < line; j += VL)
+            vf_store(edge + direction * k * line + j, vf_load(edge - direction * k * line + j));
+}
+
+void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed)
+{
+    ptrdiff_t lines = (ptrdiff_t)n * c, line = (ptrdiff_t)c * BLUR_PANEL;
+    float *panel = tmp + radius * line;
+    for (int j = 0; j < count; j += BLUR_PANEL) {
+        int width = count - j < BLUR_PANEL ? count - j : BLUR_PANEL;
+        if (transposed)
+            transpose_all(panel, BLUR_PANEL, src + j * lines, lines, width, (int)lines, true);
+        else
+            copy_lines(panel, src + j, count, lines, width);
+        reflect_lines(panel, line, radius, -1);
+        reflect_lines(panel + (n - 1) * line, line, radius, 1);
+        for (int ch = 0; ch < c; ch++)
+            for (int v = 0; v < width; v += VL) {
+                float *to = dst + (ptrdiff_t)ch * count + j + v;
+                const float *from = panel + ch * BLUR_PANEL + v;
+                if (width - v >= VL)
+                    filter_column(to, (ptrdiff_t)c * count, from, line, weights, radius, n, VL);
+                else
+                    filter_column(to, (ptrdiff_t)c * count, from, line, weights, radius, n, width - v);
             }
-        }
-        for (int i = 0; i < rows; i++)
-            horizontal(dst + (ptrdiff_t)(y0 + i) * w, tmp + (ptrdiff_t)i * width, weights, taps, w);
     }
 }

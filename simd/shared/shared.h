@@ -82,19 +82,19 @@ void ISA_FN(adam)(float *w, float *m, float *v, const float *g, float rate1, flo
                   float sqrt_bias2, float eps, size_t count);
 double ISA_FN(sum_squares)(const float *g, const float *w, float wd, size_t count);
 
-/* ---- Augmentation: resize.c (u8_to_planar to resize_columns), color.c (brightness to solarize), blur.c ---- */
+/* ---- Augmentation: resize.c (u8_to_f32 to resize_columns), color.c (brightness to solarize), blur.c ---- */
 
-void ISA_FN(u8_to_planar)(float *dst, const uint8_t *src, ptrdiff_t ld, int h, int w, int c, bool flip);
-void ISA_FN(planar_to_nhwc)(float *dst, const float *src, int pixels, int c);
+void ISA_FN(u8_to_f32)(float *dst, const uint8_t *src, size_t count);
 void ISA_FN(resize_rows)(float *dst, const uint8_t *src, ptrdiff_t ld, ptrdiff_t count, const float *weights, int taps);
-void ISA_FN(resize_columns)(float *dst, ptrdiff_t plane, const float *src, int c, int w_out, const int32_t *at, const float *weights,
-                            ptrdiff_t ldw, int taps);
+void ISA_FN(transpose)(float *dst, ptrdiff_t ldd, const float *src, ptrdiff_t lds, int rows, int cols);
+void ISA_FN(resize_columns)(float *dst, ptrdiff_t h, const float *src, int c, int w_out, int rows, const int32_t *from,
+                            const int32_t *taps, const float *weights, ptrdiff_t ldw);
 void ISA_FN(brightness)(float *x, float factor, size_t count);
-float ISA_FN(grey_mean)(const float *x, int pixels, int c);
+float ISA_FN(grey_mean)(const float *x, int w, int c, int h);
 void ISA_FN(contrast)(float *x, float mean, float factor, size_t count);
-void ISA_FN(saturation)(float *x, float factor, int pixels);
-void ISA_FN(hue)(float *x, float shift, int pixels);
+void ISA_FN(saturation)(float *x, float factor, int w, int h);
+void ISA_FN(hue)(float *x, float shift, int w, int h);
 void ISA_FN(solarize)(float *x, float threshold, size_t count);
-void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int taps, int h, int w);
+void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
 
 #endif

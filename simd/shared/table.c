@@ -45,9 +45,9 @@ const struct kernels ISA_FN(kernels) = {
     .adam = ISA_FN(adam),
     .sum_squares = ISA_FN(sum_squares),
 
-    .u8_to_planar = ISA_FN(u8_to_planar),
-    .planar_to_nhwc = ISA_FN(planar_to_nhwc),
+    .u8_to_f32 = ISA_FN(u8_to_f32),
     .resize_rows = ISA_FN(resize_rows),
+    .transpose = ISA_FN(transpose),
     .resize_columns = ISA_FN(resize_columns),
     .brightness = ISA_FN(brightness),
     .grey_mean = ISA_FN(grey_mean),

@@ -7,25 +7,12 @@
 
 enum { H = 23, W = 37, PIXELS = H * W };
 
-static void u8_to_planar(struct selftest *t)
+static void u8_to_f32(struct selftest *t)
 {
-    for (int c = 1; c <= 3; c += 2)
-        for (int flip = 0; flip < 2; flip++) {
-            ptrdiff_t ld = W * c + 5;
-            const uint8_t *src = selftest_bytes(t, (size_t)(H * ld));
-            float *dst = selftest_floats(t, (size_t)(PIXELS * c));
-            t->k->u8_to_planar(dst, src, ld, H, W, c, flip);
-            selftest_absorb_floats(t, dst, (size_t)(PIXELS * c));
-        }
-}
-
-static void planar_to_nhwc(struct selftest *t)
-{
-    for (int c = 1; c <= 3; c += 2) {
-        float *src = selftest_unit(t, (size_t)(PIXELS * c)), *dst = selftest_floats(t, (size_t)(PIXELS * c));
-        t->k->planar_to_nhwc(dst, src, PIXELS, c);
-        selftest_absorb_floats(t, dst, (size_t)(PIXELS * c));
-    }
+    const uint8_t *src = selftest_bytes(t, PIXELS);
+    float *dst = selftest_floats(t, PIXELS);
+    t->k->u8_to_f32(dst, src, PIXELS);
+    selftest_absorb_floats(t, dst, PIXELS);
 }
 
 static void resize_rows(struct selftest *t)
@@ -40,22 +27,30 @@ static void resize_rows(struct selftest *t)
     }
 }
 
+static void transpose(struct selftest *t)
+{
+    enum { STRIDE = W + 2 };
+    float *src = selftest_unit(t, STRIDE * H), *dst = selftest_floats(t, PIXELS);
+    t->k->transpose(dst, H, src, STRIDE, H, W);
+    selftest_absorb_floats(t, dst, PIXELS);
+}
+
 static void resize_columns(struct selftest *t)
 {
-    enum { OUT = 21, PADDED = 32, PLANE = 25 };
+    enum { OUT = 21, TAPS = 5 };
     for (int c = 1; c <= 3; c += 2)
-        for (int taps = 1; taps <= 5; taps++) {
-            int32_t *at = selftest_block(t, PADDED * sizeof *at);
-            float *src = selftest_unit(t, (size_t)(W * c)), *weights = selftest_unit(t, (size_t)taps * PADDED);
-            float *dst = selftest_floats(t, (size_t)(PLANE * c));
-            for (int x = 0; x < PADDED; x++) {
-                at[x] = x < OUT ? x * (W - taps) / OUT * c : 0;
-                for (int tap = 0; tap < taps; tap++)
-                    weights[tap * PADDED + x] = x < OUT ? weights[tap * PADDED + x] * (1.1f / (float)taps) : 0;
+        for (int rows = 1; rows <= RESIZE_STRIP; rows += 5) {
+            int32_t *from = selftest_block(t, OUT * sizeof *from), *taps = selftest_block(t, OUT * sizeof *taps);
+            float *src = selftest_unit(t, (size_t)(W * c * RESIZE_STRIP)), *weights = selftest_unit(t, OUT * TAPS);
+            float *dst = selftest_floats(t, (size_t)(OUT * c * RESIZE_STRIP));
+            for (int x = 0; x < OUT; x++) {
+                taps[x] = 1 + x % TAPS;
+                from[x] = x * (W - taps[x]) / OUT;
+                for (int tap = 0; tap < TAPS; tap++)
+                    weights[x * TAPS + tap] *= 1.1f / (float)taps[x];
             }
-            t->k->resize_columns(dst, PLANE, src, c, OUT, at, weights, PADDED, taps);
-            for (int plane = 0; plane < c; plane++)
-                selftest_absorb_floats(t, dst + plane * PLANE, OUT);
+            t->k->resize_columns(dst, rows, src, c, OUT, rows, from, taps, weights, TAPS);
+            selftest_absorb_floats(t, dst, (size_t)(OUT * c * rows));
         }
 }
 
@@ -72,7 +67,7 @@ static void brightness(struct selftest *t)
 static void grey_mean(struct selftest *t)
 {
     for (int c = 1; c <= 3; c += 2) {
-        float mean = t->k->grey_mean(selftest_unit(t, (size_t)(PIXELS * c)), PIXELS, c);
+        float mean = t->k->grey_mean(selftest_unit(t, (size_t)(PIXELS * c)), W, c, H);
         selftest_absorb_floats(t, &mean, 1);
     }
 }
@@ -92,7 +87,7 @@ static void saturation(struct selftest *t)
     static const float factors[] = {0, 0.3f, 1.8f};
     for (int i = 0; i < 3; i++) {
         float *x = selftest_unit(t, 3 * PIXELS);
-        t->k->saturation(x, factors[i], PIXELS);
+        t->k->saturation(x, factors[i], W, H);
         selftest_absorb_floats(t, x, 3 * PIXELS);
     }
 }
@@ -103,11 +98,11 @@ static void hue(struct selftest *t)
     for (int i = 0; i < 5; i++) {
         float *x = selftest_unit(t, 3 * PIXELS);
         for (int p = 0; p < 7; p++) /* greys, black, white, pure and paired colours: where the selects decide */
-            for (int plane = 0; plane < 3; plane++)
-                x[plane * PIXELS + p] = (float)(p >> plane & 1);
-        x[7] = x[PIXELS + 7] = x[2 * PIXELS + 7] = 1;
-        x[8] = x[PIXELS + 8] = x[2 * PIXELS + 8] = 0.25f;
-        t->k->hue(x, shifts[i], PIXELS);
+            for (int channel = 0; channel < 3; channel++)
+                x[channel * H + p] = (float)(p >> channel & 1);
+        x[7] = x[H + 7] = x[2 * H + 7] = 1;
+        x[8] = x[H + 8] = x[2 * H + 8] = 0.25f;
+        t->k->hue(x, shifts[i], W, H);
         selftest_absorb_floats(t, x, 3 * PIXELS);
     }
 }
@@ -120,17 +115,27 @@ static void solarize(struct selftest *t)
     selftest_absorb_floats(t, x, PIXELS);
 }
 
+/* In place along one axis, and both ways of an interleaved image. */
 static void blur(struct selftest *t)
 {
-    static const int taps[] = {1, 3, 9, 23};
-    for (int i = 0; i < 4; i++) {
-        float *src = selftest_unit(t, PIXELS), *dst = selftest_floats(t, PIXELS), *weights = selftest_unit(t, (size_t)taps[i]);
-        float *tmp = selftest_floats(t, (size_t)(BLUR_STRIP * (W + taps[i] - 1)));
-        for (int tap = 0; tap < taps[i]; tap++)
-            weights[tap] *= 2.1f / (float)taps[i];
-        t->k->blur(dst, src, tmp, weights, taps[i], H, W);
-        selftest_absorb_floats(t, dst, PIXELS);
-    }
+    static const int radii[] = {0, 1, 4, 11};
+    for (int i = 0; i < 4; i++)
+        for (int c = 1; c <= 3; c += 2) {
+            int radius = radii[i];
+            size_t used = t->used, floats = (size_t)(PIXELS * c);
+            float *src = selftest_unit(t, floats), *columns = selftest_floats(t, floats), *dst = selftest_floats(t, floats);
+            float *weights = selftest_unit(t, (size_t)radius + 1);
+            float *tmp = selftest_floats(t, (size_t)(BLUR_PANEL * (W + 2 * radius) * c));
+            for (int k = 0; k <= radius; k++)
+                weights[k] *= 2.1f / (float)(2 * radius + 1);
+            t->k->blur(columns, src, tmp, weights, radius, W, c, H, true);
+            t->k->blur(dst, columns, tmp, weights, radius, H, 1, W * c, true);
+            t->k->blur(src, src, tmp, weights, radius, W, c, H, false);
+            selftest_absorb_floats(t, columns, floats);
+            selftest_absorb_floats(t, dst, floats);
+            selftest_absorb_floats(t, src, floats);
+            t->used = used;
+        }
 }
 
 /* Views as training draws them, of pictures that must be shrunk and of one that fits. */
@@ -178,7 +183,7 @@ static void shapes(struct selftest *t)
 }
 
 static const struct selftest_case of_pixels[] = {
-    {"u8_to_planar", u8_to_planar}, {"planar_to_nhwc", planar_to_nhwc}, {"resize_rows", resize_rows},
+    {"u8_to_f32", u8_to_f32}, {"resize_rows", resize_rows}, {"transpose", transpose},
     {"resize_columns", resize_columns}, {"brightness", brightness}, {"grey_mean", grey_mean}, {"contrast", contrast},
     {"saturation", saturation}, {"hue", hue}, {"solarize", solarize}, {"blur", blur}, {"augment", augment}, {"shapes", shapes},
 };

@@ -15,7 +15,7 @@ struct augment_config {
     float jitter_p, brightness, contrast, saturation, hue; /* factors are uniform in [max(0, 1 - b), 1 + b], hue in [-h, h] turns */
     float grey_p;
     float blur_p, blur_sigma_min, blur_sigma_max;
-    int blur_kernel;                      /* taps, made odd upwards; 0: a tenth of the side; cut to 2 side - 1 */
+    int blur_kernel; /* taps, made odd upwards; 0: a tenth of the side; cut to 2 side - 1, and where weights are under 2^-27 */
     float solarize_p, solarize_threshold;
 };
 
@@ -37,8 +37,8 @@ struct augment_params {
  * so that changing one probability leaves the other choices of a seed as they were. */
 void augment_draw(struct augment_params *params, const struct augment_config *config, int h, int w, struct rng *rng);
 
-/* Bytes of scratch that one thread needs for sources up to max_h x max_w and outputs of size x size: the output twice, and a few
- * rows of the source. Aligned for any type (64 bytes is best). */
+/* Bytes of scratch that one thread needs for sources up to max_h x max_w and outputs of size x size: the output once
+ * more, and strips of RESIZE_STRIP rows of the source's width. Aligned for any type (64 bytes is best). */
 size_t augment_scratch(int max_h, int max_w, int channels, int size);
 
 /* Applies params to image: out (size, size, c) interleaved floats in [0, 1]. With one channel, grey, saturation and hue do
