@@ -38,7 +38,8 @@ static struct loader *make(const struct dataset *set, int threads, size_t cache)
         items[i] = (uint32_t)i;
     struct loader *loader;
     struct simclr_error err;
-    cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, cache, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, &err), SIMCLR_OK, "%s", err.text);
+    loader_cache(loader, cache);
     return loader;
 }
 
@@ -154,7 +155,7 @@ Test(loader, clean_images_and_labels)
     struct simclr_error err;
     cr_assert_eq(loader_clean(loader, out, labels, 0, COUNT, &err), SIMCLR_OK);
     for (int i = 0; i < COUNT; i++) {
-        cr_expect_eq(labels[i], i == 2 ? -1 : i / 6); /* 0/00 0/02 0/04 ... 1/11 */
+        cr_expect_eq(labels[i], i == 2 ? LABEL_BROKEN : i / 6); /* 0/00 0/02 0/04 ... 1/11 */
         cr_expect_eq(memcmp(out + i * FLOATS, zeros, sizeof zeros) == 0, i == 2, "image %d", i);
     }
     const char *const *messages;
@@ -195,8 +196,8 @@ Test(loader, items_choose_images)
     struct loader *all, *some;
     const uint32_t every[] = {0, 1, 2, 3, 4, 5}, two[] = {4, 1}, wrong[] = {6};
     struct simclr_error err;
-    cr_assert_eq(loader_create(&all, set, every, 6, &config, &engine, 0, &err), SIMCLR_OK);
-    cr_assert_eq(loader_create(&some, set, two, 2, &config, &engine, 0, &err), SIMCLR_OK);
+    cr_assert_eq(loader_create(&all, set, every, 6, &config, &engine, &err), SIMCLR_OK);
+    cr_assert_eq(loader_create(&some, set, two, 2, &config, &engine, &err), SIMCLR_OK);
     cr_expect(loader_size(some) == 2 && loader_image_floats(some) == FLOATS);
     float whole[6 * FLOATS], part[2 * FLOATS];
     cr_assert_eq(loader_clean(all, whole, NULL, 0, 6, &err), SIMCLR_OK);
@@ -205,7 +206,7 @@ Test(loader, items_choose_images)
     cr_expect_arr_eq(part + FLOATS, whole + FLOATS, sizeof part / 2);
     loader_free(all);
     loader_free(some);
-    cr_expect_eq(loader_create(&all, set, wrong, 1, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
-    cr_expect_eq(loader_create(&all, set, wrong, 0, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
+    cr_expect_eq(loader_create(&all, set, wrong, 1, &config, &engine, &err), SIMCLR_ERR_USAGE);
+    cr_expect_eq(loader_create(&all, set, wrong, 0, &config, &engine, &err), SIMCLR_ERR_USAGE);
     dataset_close(set);
 }
