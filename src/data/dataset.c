@@ -184,7 +184,7 @@ void dataset_prefetch(const struct dataset *set, size_t index)
         set->format->prefetch(set, source_index(set, index));
 }
 
-/* In pieces: the system cuts each request to what it takes for a sensible read-ahead, 128 KB on most disks. */
+/* In pieces: Linux cuts each request to the largest that the disk takes at once, or to its read-ahead, often 128 KB. */
 void file_read_ahead(int fd, size_t offset, size_t size)
 {
     enum { PIECE = 128 << 10 };

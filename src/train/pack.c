@@ -26,7 +26,7 @@ struct part {
     size_t written;
 };
 
-enum { LABELLED, TEST, TRAIN, PARTS }; /* in the order in which they appear */
+enum { TRAIN, LABELLED, TEST, PARTS };
 
 struct pack {
     const char *output;
@@ -51,7 +51,7 @@ static void name_file(char path[PATH_SIZE], const struct pack *p, const char *pa
     snprintf(path, PATH_SIZE, "%.*s%s%s", (int)strlen(p->output) - 4, p->output, part, kind);
 }
 
-static const char *const part_names[PARTS] = {".labelled", ".test", ""};
+static const char *const part_names[PARTS] = {"", ".labelled", ".test"};
 static const char *const kinds[] = {".npy", ".labels.npy"};
 
 typedef bool file_fn(const char *path);
@@ -250,7 +250,7 @@ static enum simclr_status commit(struct pack *p, struct pack_result *result, str
     char path[PATH_SIZE];
     name_file(path, p, "", ".broken.txt");
     enum simclr_status status = broken_list_at(path, &p->data, &result->broken, err);
-    for (int i = 0; i < PARTS && status == SIMCLR_OK; i++) {
+    for (int i = PARTS; i-- > 0 && status == SIMCLR_OK;) { /* NAME.npy last */
         struct part *part = &p->parts[i];
         if (part->labels.path)
             status = file_commit(&part->labels, err);
