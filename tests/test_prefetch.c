@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COUNT = 6, SIDE = 900, PAGE = 4096 }; /* 2.4 MB each: more than one request takes */
+enum { COUNT = 6, SIDE = 900, PAGE = 4096 }; /* 2.4 MB each: more than one request takes on many disks */
 
 static char *root;
 static void setup(void) { root = temp_folder(); }
