@@ -312,7 +312,7 @@ Test(trainer, caches_change_nothing)
     write_pictures("photos/val", 2, 6);
     snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
     for (int i = 0; i < 3; i++) {
-        char run[16];
+        char run[32];
         snprintf(run, sizeof run, "cache%d", i);
         config.cache = modes[i];
         cr_assert_eq(run_on("auto", 1 + i % 2, run, false, (struct interruption){.step = 5}), SIMCLR_ERR_CANCELLED);
