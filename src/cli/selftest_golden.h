@@ -53,6 +53,7 @@ static const struct {
     {"blur", 0x61f717df4d1c53d7},
     {"augment", 0x7bff77e21ecefc09},
     {"shapes", 0x92f8f0c9318feb36},
+    {"decode", 0x09db05d8408a0ad4},
     {"train_resnet18_adam", 0xc460201995fa018e},
     {"train_resnet50_lars", 0x006b932c8fd277e1},
     {"train_grey_sgd", 0x8634681ee599d310},
