@@ -36,7 +36,8 @@ static uint64_t number_in(const char *path, const char *key)
 struct cgroup_files {
     const char *mount, *limit, *used, *reclaimable;
 };
-static const struct cgroup_files version1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+static const struct cgroup_files version1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                             "total_inactive_file"};
 static const struct cgroup_files version2 = {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"};
 
 static uint64_t figure(const char *folder, const char *file, const char *key)

@@ -42,6 +42,8 @@ static void *read_ahead(void *ctx)
 
 static void discard(struct prefetcher *p)
 {
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
     free(p->posted);
     free(p->taken);
     free(p);
@@ -84,7 +86,5 @@ void prefetch_stop(struct prefetcher *p)
     pthread_cond_signal(&p->changed);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->changed);
     discard(p);
 }
