@@ -199,7 +199,8 @@ struct Step {
         loading.image_size = config.image_size;
         loading.channels = 3;
         augment_preset(&loading.augment, config.image_size <= 32 ? "cifar" : "paper");
-        check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, size_t{1} << 30, &err), err);
+        check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, &err), err);
+        loader_cache(loader, size_t{1} << 30);
         check(network_create(&network, &config, &engine, 2 * batch, true, &err), err);
         size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
         network_params(network, &params);

@@ -152,6 +152,75 @@ Test(cli, the_references_command_line)
     cr_expect(same_files("r/checkpoint-00000001.safetensors", "s/checkpoint-00000001.safetensors"));
 }
 
+/* metrics.jsonl without what was timed */
+static bool same_metrics(const char *a, const char *b)
+{
+    char command[512];
+    snprintf(command, sizeof command, "sed 's/, .perf.*//' %s/metrics.jsonl >a.txt && sed 's/, .perf.*//' %s/metrics.jsonl >b.txt && "
+             "test -s a.txt && cmp -s a.txt b.txt", a, b);
+    return system(command) == 0;
+}
+
+/* The generated pictures keep their bytes, labels and test split, so nothing that is trained or evaluated changes. */
+Test(cli, training_on_a_packed_set_is_training_on_the_set)
+{
+    if (!have_program())
+        return;
+    cr_assert_eq(system("mkdir packs"), 0);
+    expect_output("pack -o packs/s.npy --limit 40 --threads 2", "packed 40 images of 32 x 32 x 3 into packs/s.npy");
+    cr_expect(strstr(output, "labels of 10 classes: packs/s.labels.npy") && strstr(output, "40 images of the test split: packs/s.test.npy"),
+              "%s", output);
+    cr_assert_eq(run("train packs/s.npy -o packed --epochs 2 " TINY), 0, "%s", output);
+    cr_expect(strstr(output, ", data ") && strstr(output, "kNN untrained"), "%s", output);
+    cr_assert_eq(run("train -o plain --epochs 2 " TINY), 0, "%s", output);
+    cr_expect(same_metrics("packed", "plain"));
+    cr_assert_eq(run("train packs/s.npy -o again --epochs 2 --cache none " TINY), 0, "%s", output);
+    cr_expect(same_files("packed/checkpoint-00000010.safetensors", "again/checkpoint-00000010.safetensors"));
+    expect_refusal("pack -o packs/s.npy", 2, "packs/s.npy is there already");
+    expect_refusal("pack --image-size 4 -o t.npy", 2, "--image-size 4");
+    expect_refusal("pack", 2, "-o NAME.npy");
+    expect_refusal("pack -o t", 2, ".npy");
+    expect_refusal("pack /nonexistent -o t.npy", 1, "/nonexistent");
+    expect_refusal("pack -o nowhere/t.npy", 1, "nowhere/t.npy.tmp: No such file");
+    expect_refusal("pack -o t.npy --epochs 3", 2, "--epochs");
+}
+
+static void pause_for(double seconds);
+
+/* Starts a pack of many seconds and sends it `signal` once it writes; returns its exit code. */
+static int interrupt_pack(int signal)
+{
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        int null = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        dup2(null, 1);
+        dup2(null, 2);
+        execl(binary, "simclr", "pack", "-o", "s.npy", "--image-size", "512", "--channels", "1", "--threads", "1", NULL);
+        _exit(127);
+    }
+    struct stat st;
+    for (int i = 0; i < 1200 && (stat("s.npy.tmp", &st) != 0 || st.st_size < 1 << 20); i++)
+        pause_for(0.01);
+    kill(child, signal);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+Test(cli, an_interrupted_pack_leaves_no_file)
+{
+    if (!have_program())
+        return;
+    cr_expect_eq(interrupt_pack(SIGINT), 1);
+    cr_expect_eq(system("grep -q '^simclr: stopped after .* of 5000 images; nothing was written' out.txt"), 0);
+    cr_expect_eq(system("test \"$(ls)\" = out.txt"), 0, "nothing else is left");
+    cr_expect_eq(interrupt_pack(SIGKILL), -SIGKILL);
+    cr_expect_eq(system("test ! -e s.npy && test ! -e s.labels.npy && test ! -e s.test.npy"), 0, "a name without .tmp");
+    expect_output("pack -o s.npy --limit 20", "packed 20 images"); /* what was left is no hindrance */
+    cr_expect_eq(system("ls *.tmp >left.txt 2>&1"), 512, "what was left is gone");
+}
+
 static void pause_for(double seconds)
 {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};

@@ -1,4 +1,5 @@
 /* Batches: the epoch's order, streams per image, broken images, caches and threads that change nothing. */
+#include "base/clock.h"
 #include "base/rng.h"
 #include "data/loader.h"
 #include "simd/dispatch.h"
@@ -7,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SIDE = 8, COUNT = 12, FLOATS = SIDE * SIDE * 3, ROOM = 1 << 20 };
 
@@ -38,7 +40,8 @@ static struct loader *make(const struct dataset *set, int threads, size_t cache)
         items[i] = (uint32_t)i;
     struct loader *loader;
     struct simclr_error err;
-    cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, cache, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, &err), SIMCLR_OK, "%s", err.text);
+    loader_cache(loader, cache);
     return loader;
 }
 
@@ -154,7 +157,7 @@ Test(loader, clean_images_and_labels)
     struct simclr_error err;
     cr_assert_eq(loader_clean(loader, out, labels, 0, COUNT, &err), SIMCLR_OK);
     for (int i = 0; i < COUNT; i++) {
-        cr_expect_eq(labels[i], i == 2 ? -1 : i / 6); /* 0/00 0/02 0/04 ... 1/11 */
+        cr_expect_eq(labels[i], i == 2 ? LABEL_BROKEN : i / 6); /* 0/00 0/02 0/04 ... 1/11 */
         cr_expect_eq(memcmp(out + i * FLOATS, zeros, sizeof zeros) == 0, i == 2, "image %d", i);
     }
     const char *const *messages;
@@ -164,6 +167,50 @@ Test(loader, clean_images_and_labels)
     cr_expect_arr_eq(part, out + 6 * FLOATS, sizeof part);
     cr_expect_eq(loader_clean(loader, part, NULL, COUNT, 1, &err), SIMCLR_ERR_USAGE);
     loader_free(loader);
+    dataset_close(set);
+}
+
+/* Files read ahead may be gone when their turn comes: then they are broken, as without. */
+Test(loader, files_that_vanish_meanwhile_are_skipped)
+{
+    static float want[2 * COUNT * FLOATS], got[2 * COUNT * FLOATS];
+    struct dataset *set = pictures(COUNT);
+    uint32_t order[COUNT];
+    struct rng shuffle = rng_stream(5, RNG_SHUFFLE, 1, 0);
+    rng_permutation(&shuffle, order, COUNT);
+    struct loader *loader = make(set, 2, 0), *later = make(set, 1, 0);
+    batch(loader, got, 1, 0, 4); /* and 4 to 7 are read ahead */
+    char name[64];
+    cr_assert_eq(unlink(temp_path(root, "%s", dataset_item_name(set, order[5], name, sizeof name))), 0);
+    batch(loader, got, 1, 4, 4);
+    batch(later, want, 1, 4, 4);
+    cr_expect_arr_eq(got, want, 2 * 4 * FLOATS * sizeof *got);
+    const char *const *messages;
+    cr_assert_eq(loader_broken(loader, &messages), 1);
+    cr_expect(strstr(messages[0], name) && strstr(messages[0], "No such file"), "%s", messages[0]);
+    loader_free(loader);
+    loader_free(later);
+    dataset_close(set);
+}
+
+/* All threads' seconds, and those of training alone. */
+Test(loader, time_spent_is_counted)
+{
+    struct dataset *set = pictures(COUNT);
+    for (int threads = 1; threads <= 3; threads++) {
+        struct loader *loader = make(set, threads, 0);
+        static float out[2 * COUNT * FLOATS];
+        struct simclr_error err;
+        cr_assert_eq(loader_clean(loader, out, NULL, 0, COUNT, &err), SIMCLR_OK);
+        cr_expect_eq(loader_busy(loader), 0);
+        double began = clock_seconds();
+        batch(loader, out, 0, 0, COUNT);
+        double wall = clock_seconds() - began, busy = loader_busy(loader);
+        cr_expect(busy > 0 && busy <= wall * threads, "%g s of %g s on %d threads", busy, wall, threads);
+        batch(loader, out, 0, 0, COUNT);
+        cr_expect_gt(loader_busy(loader), busy);
+        loader_free(loader);
+    }
     dataset_close(set);
 }
 
@@ -195,8 +242,8 @@ Test(loader, items_choose_images)
     struct loader *all, *some;
     const uint32_t every[] = {0, 1, 2, 3, 4, 5}, two[] = {4, 1}, wrong[] = {6};
     struct simclr_error err;
-    cr_assert_eq(loader_create(&all, set, every, 6, &config, &engine, 0, &err), SIMCLR_OK);
-    cr_assert_eq(loader_create(&some, set, two, 2, &config, &engine, 0, &err), SIMCLR_OK);
+    cr_assert_eq(loader_create(&all, set, every, 6, &config, &engine, &err), SIMCLR_OK);
+    cr_assert_eq(loader_create(&some, set, two, 2, &config, &engine, &err), SIMCLR_OK);
     cr_expect(loader_size(some) == 2 && loader_image_floats(some) == FLOATS);
     float whole[6 * FLOATS], part[2 * FLOATS];
     cr_assert_eq(loader_clean(all, whole, NULL, 0, 6, &err), SIMCLR_OK);
@@ -205,7 +252,7 @@ Test(loader, items_choose_images)
     cr_expect_arr_eq(part + FLOATS, whole + FLOATS, sizeof part / 2);
     loader_free(all);
     loader_free(some);
-    cr_expect_eq(loader_create(&all, set, wrong, 1, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
-    cr_expect_eq(loader_create(&all, set, wrong, 0, &config, &engine, 0, &err), SIMCLR_ERR_USAGE);
+    cr_expect_eq(loader_create(&all, set, wrong, 1, &config, &engine, &err), SIMCLR_ERR_USAGE);
+    cr_expect_eq(loader_create(&all, set, wrong, 0, &config, &engine, &err), SIMCLR_ERR_USAGE);
     dataset_close(set);
 }

@@ -1,6 +1,7 @@
 /* The selftest's own promises: a case for every kernel, and golden hashes on every ISA and for several threads. */
 #include "cli/selftest.c"
 #include "cli/selftest_cases.c"
+#include "cli/selftest_decode.c"
 #include "cli/selftest_pixels.c"
 #include "cli/selftest_steps.c"
 #include "cli/slots.c"

@@ -135,13 +135,18 @@ static char *metrics_of(const char *run)
     return text;
 }
 
-static void expect_same_run(const char *run, const char *other)
+static void expect_same_metrics(const char *run, const char *other)
 {
-    expect_same_file(run, other, "checkpoint-00000008.safetensors");
     char *a = metrics_of(run), *b = metrics_of(other);
     cr_expect_str_eq(a, b, "metrics of %s and %s differ", run, other);
     free(a);
     free(b);
+}
+
+static void expect_same_run(const char *run, const char *other)
+{
+    expect_same_file(run, other, "checkpoint-00000008.safetensors");
+    expect_same_metrics(run, other);
 }
 
 Test(trainer, a_stopped_run_goes_on_to_the_same_files)
@@ -297,6 +302,33 @@ Test(trainer, broken_images_are_skipped_and_listed)
     cr_expect_eq(result.broken, 2);
     expect_same_run("whole", "parts");
     expect_same_file("whole", "parts", "broken.txt");
+}
+
+/* Which images are in memory decides nothing; the share of time spent on them is told. */
+Test(trainer, caches_change_nothing)
+{
+    const enum cache_mode modes[] = {CACHE_NONE, CACHE_RAM, CACHE_AUTO};
+    write_pictures("photos/train", 2, 20);
+    write_pictures("photos/val", 2, 6);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
+    for (int i = 0; i < 3; i++) {
+        char run[32];
+        snprintf(run, sizeof run, "cache%d", i);
+        config.cache = modes[i];
+        cr_assert_eq(run_on("auto", 1 + i % 2, run, false, (struct interruption){.step = 5}), SIMCLR_ERR_CANCELLED);
+        config.cache = modes[(i + 1) % 3]; /* another one from here on */
+        resume_on("auto", 2, run);
+        size_t size;
+        char *metrics = file_of(&size, run, "metrics.jsonl"), *share = strstr(metrics, "\"data_share\": ");
+        cr_assert_not_null(share, "%s", metrics);
+        double value = strtod(share + strlen("\"data_share\": "), NULL);
+        cr_expect(value > 0 && value < 1, "%s", metrics);
+        free(metrics);
+        if (i > 0) {
+            expect_same_file("cache0", run, "checkpoint-00000010.safetensors");
+            expect_same_metrics("cache0", run);
+        }
+    }
 }
 
 Test(trainer, broken_queries_are_listed_as_well)

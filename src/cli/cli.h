@@ -3,12 +3,17 @@
 #define CLI_CLI_H
 
 #include "base/engine.h"
+#include "cli/options.h"
 #include "simclr/simclr.h"
+#include "train/config.h"
+
+#include <signal.h>
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
 
 /* Each takes its own argv: argv[0] is the subcommand. */
 int cmd_train(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
 
@@ -18,5 +23,12 @@ int cli_fail(enum simclr_status status, const struct simclr_error *err);
 /* Kernels by isa (from --isa, or NULL: SIMCLR_ISA, else the best); threads 0: what affinity and quota allow. An ISA that is unknown
  * or cannot run here is SIMCLR_ERR_USAGE with the list of those that can. */
 enum simclr_status cli_engine(struct engine *engine, const char *isa, int threads, struct simclr_error *err);
+
+/* The option of a setting, and what it does: train_setting_set on its target, a struct train_config. */
+struct option cli_setting(const struct setting *setting, struct train_config *config);
+option_set_fn cli_set_setting;
+
+/* From here on Ctrl-C and SIGTERM set the flag that is returned, the first time; the second one kills. */
+const volatile sig_atomic_t *cli_catch_stop(void);
 
 #endif

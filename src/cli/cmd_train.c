@@ -2,7 +2,6 @@
 #define _XOPEN_SOURCE 700 /* realpath */
 
 #include "cli/cli.h"
-#include "cli/options.h"
 #include "cli/progress.h"
 
 #include "base/status.h"
@@ -13,7 +12,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +33,6 @@ struct train_command {
 };
 
 /* ---- Options ---- */
-
-static enum simclr_status set_setting(const struct option *option, const char *text, const char *label, struct simclr_error *err)
-{
-    return train_setting_set(option->target, option->data, text, label, err);
-}
 
 static enum simclr_status ignore(const struct option *option, const char *text, const char *label, struct simclr_error *err)
 {
@@ -68,9 +61,8 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct train_com
     const struct setting *settings = train_settings(&settings_count);
     for (size_t i = 0; i < settings_count && n < MOST_OPTIONS; i++) {
         const struct setting *s = &settings[i];
-        options[n++] = (struct option){.name = s->name, .alias = s->alias, .letter = s->letter, .group = s->group, .value = s->value,
-                                       .help = s->help, .set = set_setting, .target = &c->config, .data = s,
-                                       .rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST};
+        options[n] = cli_setting(s, &c->config);
+        options[n++].rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST;
     }
     return n;
 }
@@ -130,7 +122,7 @@ static enum simclr_status parse(struct train_command *c, int argc, char **argv, 
     const char *data = NULL;
     bool loaded;
     size_t rest, n = list_options(options, c), run_options = 0;
-    while (run_options < n && options[run_options].set != set_setting)
+    while (run_options < n && options[run_options].set != cli_set_setting)
         run_options++;
     for (size_t i = run_options; i < n; i++)
         options[i].set = ignore;
@@ -145,7 +137,7 @@ static enum simclr_status parse(struct train_command *c, int argc, char **argv, 
     if (status != SIMCLR_OK)
         return status;
     for (size_t i = run_options; i < n; i++)
-        options[i].set = set_setting;
+        options[i].set = cli_set_setting;
     status = options_parse(argc, argv, options, n, "simclr train", &data, 1, &rest, err);
     if (status == SIMCLR_OK && rest > 0)
         status = train_setting_set(&c->config, options[run_options].data, data, "DATA", err);
@@ -220,22 +212,6 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
 
 /* ---- Running ---- */
 
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal)
-{
-    (void)signal;
-    stop_requested = 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction stop = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART}; /* the second one kills */
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not end the run */
-}
-
 static void announce(const struct train_command *c, const struct engine *engine)
 {
     const struct train_config *config = &c->config;
@@ -301,8 +277,7 @@ int cmd_train(int argc, char **argv)
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
     announce(&c, &engine);
-    catch_signals();
-    struct progress progress = progress_begin(stdout, &stop_requested);
+    struct progress progress = progress_begin(stdout, cli_catch_stop());
     status = train_run(&c.config, c.run, c.resume, &engine, progress_report, &progress, &result, &err);
     progress_end(&progress);
     if (status != SIMCLR_OK) {

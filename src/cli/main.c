@@ -12,6 +12,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"train", "train an encoder on images without labels", cmd_train},
+    {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},
 };
@@ -77,7 +78,7 @@ int main(int argc, char **argv)
         printf("simclr %s\n", SIMCLR_VERSION);
         return EXIT_DONE;
     }
-    if (strcmp(name, "train") == 0)
+    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0)
         sleep_while_waiting(argv);
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)

@@ -2,6 +2,7 @@
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
+#include "train/pack.h"
 #include "train/trainer.h"
 
 #include <signal.h>
@@ -22,6 +23,9 @@ struct progress progress_begin(FILE *out, const volatile sig_atomic_t *stop);
 
 /* A train_report_fn; ctx is a struct progress. */
 int progress_report(void *ctx, const struct train_progress *progress, bool epoch_done);
+
+/* A pack_report_fn; ctx is a struct progress. */
+int progress_packed(void *ctx, const struct pack_progress *progress);
 
 /* Ends a bar that is still shown. */
 void progress_end(struct progress *progress);

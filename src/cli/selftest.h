@@ -13,7 +13,7 @@
 struct selftest; /* a running case: its engine, its memory, its hash */
 
 struct selftest_case {
-    const char *name; /* a slot of struct kernels, or "augment", "train_..." */
+    const char *name; /* a slot of struct kernels, or "augment", "decode", "train_..." */
     void (*run)(struct selftest *test);
 };
 

@@ -7,5 +7,6 @@
 
 const struct selftest_case *selftest_pixel_cases(size_t *count); /* kernels of augmentation, and whole views */
 const struct selftest_case *selftest_step_cases(size_t *count);  /* training steps */
+void selftest_decode(struct selftest *test);
 
 #endif

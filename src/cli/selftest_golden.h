@@ -54,6 +54,7 @@ static const struct {
     {"blur", 0x05bd0c1f822b0c82},
     {"augment", 0xcdc423e603f88070},
     {"shapes", 0x92f8f0c9318feb36},
+    {"decode", 0x09db05d8408a0ad4},
     {"train_resnet18_adam", 0x2150344e1521ec0e},
     {"train_resnet50_lars", 0x222d7bf51af652d5},
     {"train_grey_sgd", 0x5d7826d99b308d81},

@@ -186,6 +186,7 @@ static const struct selftest_case of_pixels[] = {
     {"u8_to_f32", u8_to_f32}, {"resize_rows", resize_rows}, {"transpose", transpose},
     {"resize_columns", resize_columns}, {"brightness", brightness}, {"grey_mean", grey_mean}, {"contrast", contrast},
     {"saturation", saturation}, {"hue", hue}, {"solarize", solarize}, {"blur", blur}, {"augment", augment}, {"shapes", shapes},
+    {"decode", selftest_decode},
 };
 
 const struct selftest_case *selftest_pixel_cases(size_t *count)

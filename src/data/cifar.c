@@ -180,10 +180,17 @@ static enum simclr_status cifar_read(const struct dataset *set, size_t index, st
     return records_read(set->state, index, image, err);
 }
 
+static void cifar_prefetch(const struct dataset *set, size_t index)
+{
+    records_prefetch(set->state, index);
+}
+
 static void cifar_close(struct dataset *set)
 {
     if (set->state)
         records_close(set->state);
 }
 
-const struct dataset_format format_cifar = {.open = cifar_open, .read = cifar_read, .close = cifar_close};
+const struct dataset_format format_cifar = {
+    .open = cifar_open, .read = cifar_read, .prefetch = cifar_prefetch, .close = cifar_close,
+};

@@ -4,6 +4,7 @@
 #include "data/decode.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,22 @@ const char *dataset_item_name(const struct dataset *set, size_t index, char *tex
     else
         snprintf(text, size, "#%zu", index < set->size ? source_index(set, index) : index);
     return text;
+}
+
+bool dataset_can_prefetch(const struct dataset *set) { return set->format->prefetch != NULL; }
+
+void dataset_prefetch(const struct dataset *set, size_t index)
+{
+    if (index < set->size && set->format->prefetch)
+        set->format->prefetch(set, source_index(set, index));
+}
+
+/* In pieces: Linux cuts each request to the largest that the disk takes at once, or to its read-ahead, often 128 KB. */
+void file_read_ahead(int fd, size_t offset, size_t size)
+{
+    enum { PIECE = 128 << 10 };
+    for (size_t done = 0; done < size; done += PIECE)
+        posix_fadvise(fd, (off_t)(offset + done), (off_t)(size - done < PIECE ? size - done : PIECE), POSIX_FADV_WILLNEED);
 }
 
 enum simclr_status dataset_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)

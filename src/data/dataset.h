@@ -28,8 +28,8 @@ struct dataset_options {
 };
 
 /* Opens path after looking at it: a folder of images (JPEG, PNG, BMP; flat, nested, or class subfolders), CIFAR-10/100 binary,
- * STL-10 binary, a .npy of (N, H, W, C) or (N, H, W) u8 (labels beside it in NAME.labels.npy); path NULL: the built-in generated
- * set of shapes.
+ * STL-10 binary, a .npy of (N, H, W, C) or (N, H, W) u8 (beside NAME.npy may lie NAME.labels.npy, and the other splits:
+ * NAME.test.npy, NAME.labelled.npy, with labels of their own); path NULL: the built-in generated set of shapes.
  * SPLIT_TRAIN is what is trained on (STL-10: unlabeled_X.bin if there); SPLIT_TEST the evaluation split: the format's own test
  * file, or val/ or test/ beside or with train/. *dataset is NULL with SIMCLR_OK when there is no such split. */
 enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
@@ -49,5 +49,9 @@ uint64_t dataset_fingerprint(const struct dataset *dataset);
 /* Decodes image index; safe to call from several threads. A broken file is an error the caller may skip (SIMCLR_ERR_FORMAT or
  * SIMCLR_ERR_IO, text "name: reason"); SIMCLR_ERR_MEMORY says nothing about the file. */
 enum simclr_status dataset_read(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
+
+/* Asks the system to have the file's part that holds image index in memory soon. May wait for the disk; fails silently. */
+void dataset_prefetch(const struct dataset *dataset, size_t index);
+bool dataset_can_prefetch(const struct dataset *dataset); /* false: there are no files */
 
 #endif

@@ -23,6 +23,7 @@ struct dataset_format {
     enum simclr_status (*open)(struct dataset *dataset, const char *path, enum dataset_split split, struct simclr_error *err);
     /* 0 <= index < total; image->c may be 1 or 3, whatever the file holds. */
     enum simclr_status (*read)(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
+    void (*prefetch)(const struct dataset *dataset, size_t index); /* NULL: there are no files */
     const char *(*item_name)(const struct dataset *dataset, size_t index); /* NULL: images have numbers, not names */
     void (*close)(struct dataset *dataset);
 };
@@ -42,6 +43,8 @@ uint64_t hash_u64(uint64_t hash, uint64_t value);
 /* "folder/name" into text; false if it does not fit. */
 bool path_join(char *text, size_t size, const char *folder, const char *name);
 const char *path_base(const char *path); /* after the last '/' */
+/* Has the system read bytes [offset, offset + size) of an open file into its cache soon. */
+void file_read_ahead(int fd, size_t offset, size_t size);
 bool path_is_folder(const char *path);
 bool path_is_file(const char *path);
 
@@ -69,6 +72,7 @@ enum simclr_status records_add_whole(struct records *records, const char *path, 
 /* bytes [offset, offset + size) of a file. */
 enum simclr_status records_pread(const struct record_file *file, void *data, size_t size, size_t offset, struct simclr_error *err);
 enum simclr_status records_read(const struct records *records, size_t index, struct image *image, struct simclr_error *err);
+void records_prefetch(const struct records *records, size_t index);
 size_t records_count(const struct records *records);
 void records_close(struct records *records);
 

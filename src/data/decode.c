@@ -5,15 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No SIMD: stb's SSE2 transform wraps in 16 bits where its C code does not, so a strange JPEG would give other pixels on ARM.
- * Zeroed memory: tables and planes that a hostile file never defines are zeros, not what the heap held. */
+/* Zeroed memory: tables and planes that a hostile file never defines are zeros, not what the heap held. */
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
-#define STBI_NO_SIMD
+#if defined __aarch64__
+#define STBI_NEON /* SSE2 it finds by itself */
+#endif
 #define STBI_FAILURE_USERMSG
 #define STBI_MAX_DIMENSIONS DECODE_MAX_SIDE
 #define STBI_ASSERT(x) ((void)(x))
@@ -171,6 +172,47 @@ static enum simclr_status check_bmp(const uint8_t *data, size_t size, struct sim
     return SIMCLR_OK;
 }
 
+/* stb upsamples chroma to the same bytes by vectors and in C. Its inverse DCTs agree as long as nothing leaves 16 bits, where SSE2
+ * wraps or saturates, NEON wraps, and C goes on in 32: a strange JPEG would look different on another machine. So vectors serve
+ * blocks that cannot go so far. Say their coefficients' magnitudes add up to s: so much, at most, is added before the first pass,
+ * and 5.6 s before the second, since a pass multiplies by at most 5.6; NEON's bias adds 4096. Few blocks of photographs exceed the
+ * limit. In all a 224 x 224 JPEG takes 0.38 ms instead of 0.51, one of 500 x 375 1.18 instead of 1.75. */
+#if defined STBI_SSE2 || defined STBI_NEON
+static void inverse_dct(stbi_uc *out, int stride, short data[64])
+{
+    enum { MOST = 1023, MOST_SUM = 4000 - 64 };
+    uint16_t any = 0, sum = 0; /* 64 x 1023 fits */
+    for (int i = 0; i < 64; i++) {
+        uint16_t magnitude = (uint16_t)(data[i] ^ (data[i] >> 15)); /* or one less */
+        any |= magnitude;
+        sum += magnitude;
+    }
+    if (any <= MOST && sum <= MOST_SUM)
+        stbi__idct_simd(out, stride, data);
+    else
+        stbi__idct_block(out, stride, data);
+}
+#else
+#define inverse_dct stbi__idct_block
+#endif
+
+/* stbi_load_from_memory for a JPEG, with that transform. */
+static stbi_uc *load_jpeg(const uint8_t *data, size_t size, int *w, int *h, int channels)
+{
+    stbi__context context;
+    int ignored;
+    stbi__jpeg *jpeg = stbi__malloc(sizeof *jpeg);
+    if (!jpeg)
+        return stbi__errpuc("outofmem", "Out of memory");
+    stbi__start_mem(&context, data, (int)size);
+    jpeg->s = &context;
+    stbi__setup_jpeg(jpeg);
+    jpeg->idct_block_kernel = inverse_dct;
+    stbi_uc *pixels = load_jpeg_image(jpeg, w, h, &ignored, channels);
+    STBI_FREE(jpeg);
+    return pixels;
+}
+
 static const char *file_kind(const uint8_t *data, size_t size)
 {
     static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
@@ -202,7 +244,8 @@ enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t
     if ((size_t)w * (size_t)h > DECODE_MAX_PIXELS)
         return fail(err, SIMCLR_ERR_FORMAT, "%d x %d pixels are more than %d million; make it smaller", w, h, DECODE_MAX_PIXELS / 1000000);
     image->c = channels >= 3 ? 3 : 1;
-    image->pixels = stbi_load_from_memory(data, (int)size, &image->w, &image->h, &channels, image->c);
+    image->pixels = kind[0] == 'J' ? load_jpeg(data, size, &image->w, &image->h, image->c)
+                                   : stbi_load_from_memory(data, (int)size, &image->w, &image->h, &channels, image->c);
     if (!image->pixels) {
         const char *reason = stbi_failure_reason();
         return !strcmp(reason, "Out of memory")

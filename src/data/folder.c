@@ -347,6 +347,21 @@ static enum simclr_status folder_read(const struct dataset *set, size_t index, s
     return status == SIMCLR_OK ? SIMCLR_OK : fail(err, status, "%.350s: %s", folder->items[index].path, reason.text);
 }
 
+/* A FIFO must not be waited for. */
+static void folder_prefetch(const struct dataset *set, size_t index)
+{
+    const struct folder *folder = set->state;
+    char path[PATH_BYTES];
+    path_join(path, sizeof path, folder->root, folder->items[index].path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0)
+        return;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= max_file_bytes)
+        file_read_ahead(fd, 0, (size_t)st.st_size);
+    close(fd);
+}
+
 static const char *folder_item_name(const struct dataset *set, size_t index)
 {
     return ((const struct folder *)set->state)->items[index].path;
@@ -359,5 +374,5 @@ static void folder_close(struct dataset *set)
 }
 
 const struct dataset_format format_folder = {
-    .open = folder_open, .read = folder_read, .item_name = folder_item_name, .close = folder_close,
+    .open = folder_open, .read = folder_read, .prefetch = folder_prefetch, .item_name = folder_item_name, .close = folder_close,
 };

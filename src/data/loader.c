@@ -1,9 +1,11 @@
 #include "data/loader.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/par.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "data/prefetch.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,9 +20,10 @@ struct broken {
     char message[]; /* "path: reason" */
 };
 
-struct scratch {
-    void *memory;
+struct worker {
+    void *scratch;
     size_t size;
+    double busy; /* seconds in batch_slot */
 };
 
 struct loader {
@@ -35,14 +38,16 @@ struct loader {
     _Atomic unsigned char *state; /* (count), enum item_state */
     struct image *cache;         /* (count) or NULL */
     atomic_size_t cache_left;    /* bytes */
-    struct scratch *scratch;     /* (threads) */
+    struct worker *workers;      /* (threads) */
+    struct prefetcher *prefetcher;
+    uint32_t *ahead;             /* (ahead_room): the list for the prefetcher */
+    size_t ahead_room, ahead_to; /* ahead_to: place in the order before which all has been asked for */
     _Atomic(struct broken *) broken;
     const char **messages;       /* what loader_broken handed out */
 };
 
 enum simclr_status loader_create(struct loader **result, const struct dataset *dataset, const uint32_t *items, size_t count,
-                                 const struct loader_config *config, const struct engine *engine, size_t cache_bytes,
-                                 struct simclr_error *err)
+                                 const struct loader_config *config, const struct engine *engine, struct simclr_error *err)
 {
     *result = NULL;
     if (count == 0 || count > UINT32_MAX)
@@ -51,15 +56,13 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
         if (items[i] >= dataset_size(dataset))
             return fail(err, SIMCLR_ERR_USAGE, "there is no image %u in a set of %zu", (unsigned)items[i], dataset_size(dataset));
     struct loader *l = calloc(1, sizeof *l);
-    bool caching = cache_bytes > 0 && !dataset_is_raw(dataset);
     if (l) {
         l->items = malloc(count * sizeof *l->items);
         l->order = malloc(count * sizeof *l->order);
         l->state = calloc(count, sizeof *l->state);
-        l->cache = caching ? calloc(count, sizeof *l->cache) : NULL;
-        l->scratch = calloc((size_t)engine->threads, sizeof *l->scratch);
+        l->workers = calloc((size_t)engine->threads, sizeof *l->workers);
     }
-    if (!l || !l->items || !l->order || !l->state || (caching && !l->cache) || !l->scratch) {
+    if (!l || !l->items || !l->order || !l->state || !l->workers) {
         loader_free(l);
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to load %zu images; use --limit", count);
     }
@@ -68,19 +71,27 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
     l->config = *config;
     l->engine = engine;
     l->count = count;
-    atomic_init(&l->cache_left, caching ? cache_bytes : 0);
     *result = l;
     return SIMCLR_OK;
+}
+
+void loader_cache(struct loader *l, size_t bytes)
+{
+    if (bytes == 0 || dataset_is_raw(l->dataset) || l->cache)
+        return;
+    l->cache = calloc(l->count, sizeof *l->cache);
+    atomic_init(&l->cache_left, bytes);
 }
 
 void loader_free(struct loader *l)
 {
     if (!l)
         return;
+    prefetch_stop(l->prefetcher);
     for (size_t i = 0; l->cache && i < l->count; i++)
         image_release(&l->cache[i]);
-    for (int i = 0; l->scratch && i < l->engine->threads; i++)
-        free(l->scratch[i].memory);
+    for (int i = 0; l->workers && i < l->engine->threads; i++)
+        free(l->workers[i].scratch);
     for (struct broken *b = l->broken, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -89,7 +100,8 @@ void loader_free(struct loader *l)
     free(l->order);
     free((void *)l->state);
     free(l->cache);
-    free(l->scratch);
+    free(l->workers);
+    free(l->ahead);
     free(l->messages);
     free(l);
 }
@@ -185,14 +197,36 @@ static enum simclr_status fetch(struct loader *l, size_t position, struct image 
 /* Scratch of one thread, grown to the largest source it has met. NULL: no memory. */
 static void *thread_scratch(struct loader *l, int thread, const struct image *image)
 {
-    struct scratch *scratch = &l->scratch[thread];
+    struct worker *worker = &l->workers[thread];
     size_t need = augment_scratch(image->h, image->w, image->c, l->config.image_size);
-    if (need > scratch->size || !scratch->memory) {
-        free(scratch->memory);
-        scratch->memory = alloc_aligned(need ? need : 1, 1);
-        scratch->size = scratch->memory ? need : 0;
+    if (need > worker->size || !worker->scratch) {
+        free(worker->scratch);
+        worker->scratch = alloc_aligned(need ? need : 1, 1);
+        worker->size = worker->scratch ? need : 0;
     }
-    return scratch->memory;
+    return worker->scratch;
+}
+
+/* Has the files of this batch, but for what was asked for before, and of the next one read ahead. order is NULL where items are
+ * taken as they come. One batch ahead suffices, since requests overlap: on a disk that takes 8 ms a file a step lasts 405 ms without
+ * this and 250 with it (220 from memory). Decoding ahead as well would not pay: the threads stand still for 1 % of a step. */
+static void read_ahead(struct loader *l, const uint32_t *order, size_t first, size_t batch)
+{
+    size_t end = l->count - first > 2 * batch ? first + 2 * batch : l->count, n = 0;
+    size_t place = l->ahead_to > first && l->ahead_to <= end ? l->ahead_to : first;
+    if (!l->ahead && batch > 0) {
+        l->ahead_room = 2 * batch;
+        l->ahead = malloc(l->ahead_room * sizeof *l->ahead);
+        l->prefetcher = l->ahead ? prefetch_start(l->dataset, l->ahead_room) : NULL;
+    }
+    for (; l->prefetcher && place < end && n < l->ahead_room; place++) {
+        size_t position = order ? order[place] : place;
+        if (atomic_load(&l->state[position]) == ITEM_UNKNOWN)
+            l->ahead[n++] = l->items[position];
+    }
+    if (n > 0)
+        prefetch_images(l->prefetcher, l->ahead, n);
+    l->ahead_to = place;
 }
 
 /* One call's work, shared by its chunks; status and error are written by the chunk that fails first. */
@@ -249,14 +283,11 @@ static void augment_both_views(struct job *job, size_t slot, const struct image 
     }
 }
 
-static void batch_slot(void *ctx, size_t slot, int thread)
+static void make_views(struct job *job, size_t slot, int thread)
 {
-    struct job *job = ctx;
     struct loader *l = job->loader;
     struct image image;
     struct simclr_error error;
-    if (atomic_load(&job->failed))
-        return;
     size_t place = job->first + slot;
     enum simclr_status status = fetch_next(l, place, &image, &error);
     if (status != SIMCLR_OK) {
@@ -271,6 +302,16 @@ static void batch_slot(void *ctx, size_t slot, int thread)
     image_release(&image);
 }
 
+static void batch_slot(void *ctx, size_t slot, int thread)
+{
+    struct job *job = ctx;
+    if (atomic_load(&job->failed))
+        return;
+    double began = clock_seconds();
+    make_views(job, slot, thread);
+    job->loader->workers[thread].busy += clock_seconds() - began;
+}
+
 enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, size_t first, int batch, struct simclr_error *err)
 {
     if (batch < 1 || first > l->count || (size_t)batch > l->count - first)
@@ -281,7 +322,9 @@ enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, si
         rng_permutation(&rng, l->order, (uint32_t)l->count);
         l->order_epoch = epoch;
         l->order_known = true;
+        l->ahead_to = 0;
     }
+    read_ahead(l, l->order, first, (size_t)batch);
     struct job job = {.loader = l, .out = out, .epoch = epoch, .first = first, .batch = batch};
     par_for(l->engine->threads, (size_t)batch, batch_slot, &job);
     return job_end(&job, err);
@@ -303,7 +346,7 @@ static void clean_slot(void *ctx, size_t slot, int thread)
         return;
     }
     if (job->labels)
-        job->labels[slot] = readable ? dataset_label(l->dataset, l->items[position]) : -1;
+        job->labels[slot] = readable ? dataset_label(l->dataset, l->items[position]) : LABEL_BROKEN;
     if (!readable) {
         memset(job->out + slot * floats, 0, floats * sizeof *job->out);
         return;
@@ -320,9 +363,20 @@ enum simclr_status loader_clean(struct loader *l, float *out, int *labels, size_
 {
     if (count < 0 || first > l->count || (size_t)count > l->count - first)
         return fail(err, SIMCLR_ERR_USAGE, "%d images from %zu on are not in a set of %zu", count, first, l->count);
+    if (first == 0)
+        l->ahead_to = 0;
+    read_ahead(l, NULL, first, (size_t)count);
     struct job job = {.loader = l, .out = out, .labels = labels, .first = first, .batch = count};
     par_for(l->engine->threads, (size_t)count, clean_slot, &job);
     return job_end(&job, err);
+}
+
+double loader_busy(const struct loader *l)
+{
+    double seconds = 0;
+    for (int i = 0; i < l->engine->threads; i++)
+        seconds += l->workers[i].busy;
+    return seconds;
 }
 
 size_t loader_size(const struct loader *l)

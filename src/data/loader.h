@@ -14,12 +14,14 @@ struct loader_config {
     uint64_t seed;
 };
 
-/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). Decoded images
- * are kept in memory while they fit in cache_bytes, unless the set is raw (dataset_is_raw): neither changes a result. */
+/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). */
 enum simclr_status loader_create(struct loader **loader, const struct dataset *dataset, const uint32_t *items, size_t count,
-                                 const struct loader_config *config, const struct engine *engine, size_t cache_bytes,
-                                 struct simclr_error *err);
+                                 const struct loader_config *config, const struct engine *engine, struct simclr_error *err);
 void loader_free(struct loader *loader);
+
+/* Before the first batch: decoded images are kept in memory while they fit in `bytes` (else none are), unless the set is raw
+ * (dataset_is_raw). Changes no result. */
+void loader_cache(struct loader *loader, size_t bytes);
 
 /* Both views of the batch images at positions [first, first + batch) of epoch's order: out (2 batch, S, S, C), view 0 of all, then
  * view 1 of all. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
@@ -28,8 +30,12 @@ void loader_free(struct loader *loader);
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
-/* Clean images at items [first, first + count): out (count, S, S, C); labels (or -1) if not NULL. Broken ones are zeros, label -1. */
+/* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. */
+enum { LABEL_NONE = -1, LABEL_BROKEN = -2 };
 enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);
+
+/* Seconds that threads have spent in loader_batch reading, decoding and augmenting, added up over all of them. */
+double loader_busy(const struct loader *loader);
 
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */

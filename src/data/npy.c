@@ -1,4 +1,5 @@
-/* NumPy's .npy, versions 1 to 3 (NEP 1): images (N, H, W, C) or (N, H, W) of bytes; labels (N) of integers beside them. */
+/* NumPy's .npy, versions 1 to 3 (NEP 1): images (N, H, W, C) or (N, H, W) of bytes; labels (N) of integers and further splits lie
+ * beside them, as `simclr pack` leaves them. */
 #include "data/dataset_format.h"
 
 #include "base/status.h"
@@ -148,15 +149,20 @@ static enum simclr_status take_labels(struct dataset *set, const struct record_f
     return status;
 }
 
-/* NAME.labels.npy beside NAME.npy, if it is there. */
-static enum simclr_status read_labels(struct dataset *set, const char *images, struct simclr_error *err)
+/* NAME.what.npy beside NAME.npy, if it is there. */
+static bool companion(char path[PATH_BYTES], const char *images, const char *what)
 {
-    char path[PATH_BYTES];
     size_t stem = strlen(images);
     if (stem > 4 && !strcmp(images + stem - 4, ".npy"))
         stem -= 4;
-    int n = snprintf(path, sizeof path, "%.*s.labels.npy", (int)stem, images);
-    if (n < 0 || (size_t)n >= sizeof path || !path_is_file(path))
+    int n = snprintf(path, PATH_BYTES, "%.*s.%s.npy", (int)stem, images, what);
+    return n >= 0 && n < PATH_BYTES && path_is_file(path);
+}
+
+static enum simclr_status read_labels(struct dataset *set, const char *images, struct simclr_error *err)
+{
+    char path[PATH_BYTES];
+    if (!companion(path, images, "labels"))
         return SIMCLR_OK;
     struct records labels = {.file_count = 0};
     struct header header;
@@ -174,8 +180,11 @@ static enum simclr_status npy_open(struct dataset *set, const char *path, enum d
 {
     set->kind = ".npy of images";
     set->raw = true;
-    if (split == SPLIT_TEST)
+    char other[PATH_BYTES];
+    if (split == SPLIT_TEST && !companion(other, path, "test"))
         return SIMCLR_OK;
+    if (split == SPLIT_TEST || (split == SPLIT_LABELLED && companion(other, path, "labelled")))
+        path = other;
     struct records *records = calloc(1, sizeof *records);
     if (!records)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
@@ -202,10 +211,17 @@ static enum simclr_status npy_read(const struct dataset *set, size_t index, stru
     return records_read(set->state, index, image, err);
 }
 
+static void npy_prefetch(const struct dataset *set, size_t index)
+{
+    records_prefetch(set->state, index);
+}
+
 static void npy_close(struct dataset *set)
 {
     if (set->state)
         records_close(set->state);
 }
 
-const struct dataset_format format_npy = {.open = npy_open, .read = npy_read, .close = npy_close};
+const struct dataset_format format_npy = {
+    .open = npy_open, .read = npy_read, .prefetch = npy_prefetch, .close = npy_close,
+};

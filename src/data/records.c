@@ -84,12 +84,27 @@ static void drop_alpha(uint8_t *pixels, size_t count)
         memmove(pixels + 3 * i, pixels + 4 * i, 3);
 }
 
-enum simclr_status records_read(const struct records *records, size_t index, struct image *image, struct simclr_error *err)
+/* The file that holds record index, and where its pixels begin there. */
+static const struct record_file *find(const struct records *records, size_t index, size_t *offset)
 {
     const struct record_file *file = records->files;
     while (index >= file->count)
         index -= file++->count;
-    size_t bytes = records_size(records) - records->header, offset = file->start + index * records_size(records) + records->header;
+    *offset = file->start + index * records_size(records) + records->header;
+    return file;
+}
+
+void records_prefetch(const struct records *records, size_t index)
+{
+    size_t offset;
+    const struct record_file *file = find(records, index, &offset);
+    file_read_ahead(file->fd, offset, records_size(records) - records->header);
+}
+
+enum simclr_status records_read(const struct records *records, size_t index, struct image *image, struct simclr_error *err)
+{
+    size_t bytes = records_size(records) - records->header, offset;
+    const struct record_file *file = find(records, index, &offset);
     bool planes = records->layout != LAYOUT_INTERLEAVED;
     uint8_t *pixels = malloc(bytes), *packed = planes ? malloc(bytes) : pixels;
     if (!pixels || !packed) {

@@ -90,10 +90,17 @@ static enum simclr_status stl10_read(const struct dataset *set, size_t index, st
     return records_read(set->state, index, image, err);
 }
 
+static void stl10_prefetch(const struct dataset *set, size_t index)
+{
+    records_prefetch(set->state, index);
+}
+
 static void stl10_close(struct dataset *set)
 {
     if (set->state)
         records_close(set->state);
 }
 
-const struct dataset_format format_stl10 = {.open = stl10_open, .read = stl10_read, .close = stl10_close};
+const struct dataset_format format_stl10 = {
+    .open = stl10_open, .read = stl10_read, .prefetch = stl10_prefetch, .close = stl10_close,
+};

@@ -64,6 +64,22 @@ enum simclr_status file_put(struct file_writer *writer, const void *data, size_t
     return SIMCLR_OK;
 }
 
+enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t done = pwrite(writer->fd, at, size, (off_t)offset);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return write_failed(writer->temporary, err);
+        at += done;
+        offset += (size_t)done;
+        size -= (size_t)done;
+    }
+    return SIMCLR_OK;
+}
+
 /* A rename survives a power cut only once its folder is on disk. Some file systems cannot; the file is whole either way. */
 static void sync_folder_of(const char *path)
 {

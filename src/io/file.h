@@ -15,6 +15,8 @@ struct file_writer {
 /* Opens path.tmp; the writer must be ended by file_commit or file_abandon. */
 enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err);
 enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err);
+/* Over what was put before, from byte `offset` on. */
+enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err);
 /* fsync, rename into place, fsync of the folder. On failure path.tmp is removed and the old file stands. */
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
 void file_abandon(struct file_writer *writer);

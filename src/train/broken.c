@@ -111,11 +111,16 @@ static bool list_path(char path[PATH_SIZE], const char *run)
 enum simclr_status broken_list(const char *run, const struct run_data *data, size_t *count, struct simclr_error *err)
 {
     char path[PATH_SIZE];
+    if (!list_path(path, run))
+        return fail(err, SIMCLR_ERR_USAGE, "the run folder's path is too long: %.80s...", run);
+    return broken_list_at(path, data, count, err);
+}
+
+enum simclr_status broken_list_at(const char *path, const struct run_data *data, size_t *count, struct simclr_error *err)
+{
     void *text = NULL;
     size_t size;
     struct lines lines = {0};
-    if (!list_path(path, run))
-        return fail(err, SIMCLR_ERR_USAGE, "the run folder's path is too long: %.80s...", run);
     enum simclr_status status = access(path, F_OK) == 0 ? file_read(&text, &size, path, MOST_BYTES, err) : SIMCLR_OK;
     if (status != SIMCLR_OK)
         return status;

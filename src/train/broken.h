@@ -9,6 +9,9 @@
  * receives how many there are. Nothing is written when nothing is new. */
 enum simclr_status broken_list(const char *run, const struct run_data *data, size_t *count, struct simclr_error *err);
 
+/* The same for any file. */
+enum simclr_status broken_list_at(const char *path, const struct run_data *data, size_t *count, struct simclr_error *err);
+
 /* Forgets those of an earlier run. */
 void broken_clear(const char *run);
 

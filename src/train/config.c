@@ -13,6 +13,7 @@
 
 static const struct setting_choice archs[] = {
     {"resnet18", 18}, {"resnet34", 34}, {"resnet50", 50}, {"resnet101", 101}, {"resnet152", 152}, {NULL, 0}};
+static const struct setting_choice caches[] = {{"auto", CACHE_AUTO}, {"ram", CACHE_RAM}, {"none", CACHE_NONE}, {NULL, 0}};
 static const struct setting_choice stems[] = {{"auto", STEM_AUTO}, {"imagenet", STEM_IMAGENET}, {"cifar", STEM_CIFAR}, {NULL, 0}};
 static const struct setting_choice optimizers[] = {
     {"adam", OPTIM_ADAM}, {"adamw", OPTIM_ADAMW}, {"sgd", OPTIM_SGD}, {"lars", OPTIM_LARS}, {NULL, 0}};
@@ -32,6 +33,8 @@ static const struct setting settings[] = {
      .help = "images: a folder, CIFAR or STL-10 binaries, a .npy; labels serve evaluation only"},
     {.name = "limit", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(limit), .high = UINT32_MAX, .decides = true,
      .help = "use at most N images; 0: all"},
+    {.name = "cache", .group = "Data", .value = "MODE", CHOICE(cache, caches),
+     .help = "decoded images stay in memory: auto (in half of what is free), ram (all), none"},
     {.name = "image-size", .group = "Data", .value = "S", INTEGER(network.image_size, 0, 1024), .decides = true,
      .help = "train on S x S pixels; 0: from the images, at most 96"},
     {.name = "channels", .group = "Data", .value = "C", INTEGER(network.channels, 1, 3), .decides = true, .help = "1 (grey) or 3"},

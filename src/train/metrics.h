@@ -13,7 +13,8 @@ struct metrics {
     double retrieval1, alignment, uniformity, lr;
     double knn, knn_untrained;     /* fractions; < 0: not computed, left out */
     struct {
-        double images_per_second, seconds, data_share;
+        double images_per_second, seconds;
+        double data_share;         /* of the core-seconds of the epoch's steps: reading, decoding, augmenting */
     } perf;
 };
 

@@ -1,10 +1,10 @@
 #include "train/run_data.h"
 
+#include "base/memory.h"
 #include "base/status.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     DEFAULT_SIDE = 96,      /* the reference's image size, for sets of larger pictures */
@@ -12,29 +12,42 @@ enum {
     HELD_OUT = 10,          /* one in ten images is a query where a set has labels but no test split */
 };
 
-/* Image size and stem from the first readable picture. */
+/* That of the first readable picture, within limits. */
+enum simclr_status run_data_side(int *result, const struct dataset *set, struct simclr_error *err)
+{
+    struct image image;
+    enum simclr_status status = SIMCLR_ERR_FORMAT;
+    for (size_t i = 0; i < dataset_size(set) && status != SIMCLR_OK; i++)
+        status = dataset_read(set, i, &image, err);
+    if (status != SIMCLR_OK)
+        return status;
+    int side = image.h < image.w ? image.h : image.w;
+    *result = side < DEFAULT_SIDE ? side : DEFAULT_SIDE;
+    image_release(&image);
+    return SIMCLR_OK;
+}
+
 static enum simclr_status resolve_shape(struct train_config *config, const struct dataset *set, struct simclr_error *err)
 {
-    if (config->network.image_size == 0) {
-        struct image image;
-        enum simclr_status status = SIMCLR_ERR_FORMAT;
-        for (size_t i = 0; i < dataset_size(set) && status != SIMCLR_OK; i++)
-            status = dataset_read(set, i, &image, err);
-        if (status != SIMCLR_OK)
-            return status;
-        int side = image.h < image.w ? image.h : image.w;
-        config->network.image_size = side < DEFAULT_SIDE ? side : DEFAULT_SIDE;
-        image_release(&image);
-    }
+    enum simclr_status status = SIMCLR_OK;
+    if (config->network.image_size == 0)
+        status = run_data_side(&config->network.image_size, set, err);
+    if (status != SIMCLR_OK)
+        return status;
     if (config->network.stem == STEM_AUTO)
         config->network.stem = config->network.image_size <= CIFAR_STEM_SIDE ? STEM_CIFAR : STEM_IMAGENET;
     return SIMCLR_OK;
 }
 
-static size_t cache_bytes(void)
+/* Half of what is free stays so: for kNN's features, checkpoints, and other programs. A share of SIZE_MAX is no limit either. */
+void run_data_cache(struct run_data *data, enum cache_mode mode)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size / 4 : 0;
+    size_t left = mode == CACHE_RAM ? SIZE_MAX : mode == CACHE_AUTO ? memory_available() : 0;
+    loader_cache(data->train, left / 8 * 3);
+    if (data->bank && data->bank != data->train)
+        loader_cache(data->bank, left / 16);
+    if (data->test)
+        loader_cache(data->test, left / 16);
 }
 
 struct items {
@@ -91,17 +104,16 @@ static enum simclr_status open_test(struct run_data *data, const char *path, con
     return status;
 }
 
-static enum simclr_status open_sets(struct run_data *data, const struct train_config *config, struct simclr_error *err)
+enum simclr_status run_data_sets(struct run_data *data, const char *path, const struct dataset_options *options, bool evaluated,
+                                 struct simclr_error *err)
 {
-    const char *path = config->data[0] ? config->data : NULL;
-    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels};
-    enum simclr_status status = dataset_open(&data->train_set, path, SPLIT_TRAIN, &options, err);
-    if (status != SIMCLR_OK || config->knn_every == 0)
+    enum simclr_status status = dataset_open(&data->train_set, path, SPLIT_TRAIN, options, err);
+    if (status != SIMCLR_OK || !evaluated)
         return status;
     data->bank_set = data->train_set;
     if (dataset_classes(data->train_set) == 0) {
         data->bank_set = NULL;
-        status = dataset_open(&data->bank_set, path, SPLIT_LABELLED, &options, err);
+        status = dataset_open(&data->bank_set, path, SPLIT_LABELLED, options, err);
         if (status != SIMCLR_OK)
             return status;
         if (data->bank_set && dataset_classes(data->bank_set) == 0) {
@@ -112,7 +124,7 @@ static enum simclr_status open_sets(struct run_data *data, const struct train_co
     if (!data->bank_set)
         return SIMCLR_OK;
     data->classes = dataset_classes(data->bank_set);
-    return open_test(data, path, &options, err);
+    return open_test(data, path, options, err);
 }
 
 static enum simclr_status make_loaders(struct run_data *data, const struct items *train, const struct items *bank,
@@ -121,14 +133,14 @@ static enum simclr_status make_loaders(struct run_data *data, const struct items
 {
     struct loader_config lc = {.image_size = config->network.image_size, .channels = config->network.channels,
                                .augment = config->augment, .seed = config->seed};
-    enum simclr_status status = loader_create(&data->train, data->train_set, train->at, train->count, &lc, engine, cache_bytes(), err);
+    enum simclr_status status = loader_create(&data->train, data->train_set, train->at, train->count, &lc, engine, err);
     if (status != SIMCLR_OK || !data->test_set)
         return status;
-    status = loader_create(&data->test, data->test_set, test->at, test->count, &lc, engine, 0, err);
+    status = loader_create(&data->test, data->test_set, test->at, test->count, &lc, engine, err);
     data->bank = data->train;
     if (status == SIMCLR_OK && data->bank_set != data->train_set) {
         data->bank = NULL;
-        status = loader_create(&data->bank, data->bank_set, bank->at, bank->count, &lc, engine, 0, err);
+        status = loader_create(&data->bank, data->bank_set, bank->at, bank->count, &lc, engine, err);
     }
     return status;
 }
@@ -159,7 +171,8 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                  struct simclr_error *err)
 {
     *data = (struct run_data){0};
-    enum simclr_status status = open_sets(data, config, err);
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels};
+    enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, config->knn_every > 0, err);
     if (status == SIMCLR_OK)
         status = resolve_shape(config, data->train_set, err);
     if (status == SIMCLR_OK) {

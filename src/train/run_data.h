@@ -7,7 +7,7 @@
 
 struct run_data {
     struct dataset *train_set, *bank_set, *test_set; /* the latter two may be train_set, or NULL */
-    struct loader *train, *bank, *test;              /* bank and test NULL: no labels, no kNN */
+    struct loader *train, *bank, *test;              /* bank may be train; bank and test NULL: no labels, no kNN */
     int classes;
     uint64_t fingerprint; /* of what is trained on */
 };
@@ -16,5 +16,14 @@ struct run_data {
 enum simclr_status run_data_open(struct run_data *data, struct train_config *config, const struct engine *engine,
                                  struct simclr_error *err);
 void run_data_close(struct run_data *data);
+
+/* Before the first batch, when all else is allocated: how much of the decoded images is kept in memory. Changes no result. */
+void run_data_cache(struct run_data *data, enum cache_mode mode);
+
+/* The two parts of run_data_open that pack shares: the sets alone (evaluated false: only what is trained on), and the image size
+ * that a set gets when none is asked for. */
+enum simclr_status run_data_sets(struct run_data *data, const char *path, const struct dataset_options *options, bool evaluated,
+                                 struct simclr_error *err);
+enum simclr_status run_data_side(int *side, const struct dataset *set, struct simclr_error *err);
 
 #endif

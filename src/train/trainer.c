@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "eval/features.h"
 #include "eval/knn.h"
@@ -16,7 +17,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 struct trainer {
@@ -39,7 +39,8 @@ struct trainer {
     double base_lr;
     struct checkpoint_state state;
     uint64_t first_step;        /* of this process */
-    double started, epoch_started, epoch_data_seconds, last_checkpoint;
+    double started, epoch_started, last_checkpoint;
+    double step_seconds, data_seconds; /* of this epoch's steps; data's are added up over threads */
     uint64_t epoch_images;
     double knn;
     size_t broken;              /* images listed as broken */
@@ -47,13 +48,6 @@ struct trainer {
     train_report_fn *report;
     void *report_ctx;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- setting up ---- */
 
@@ -98,6 +92,7 @@ static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
     lay_out(t);
+    run_data_cache(&t->data, t->config.cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
@@ -125,18 +120,23 @@ static struct checkpoint_target checkpoint_of(struct trainer *t)
 
 /* ---- telling ---- */
 
+static double data_share(const struct trainer *t)
+{
+    return t->step_seconds > 0 ? t->data_seconds / (t->step_seconds * t->engine->threads) : 0;
+}
+
 static int tell(struct trainer *t, const char *phase, bool epoch_done)
 {
     const struct train_config *c = &t->config;
     const struct checkpoint_state *s = &t->state;
-    double passed = now() - t->started;
+    double passed = clock_seconds() - t->started;
     uint64_t done = s->step - t->first_step;
     struct train_progress p = {
         .epochs = c->epochs, .step = s->step, .steps = t->steps,
         .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
         .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
         .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
-        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase,
+        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .data_share = data_share(t),
     };
     p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
     if (p.epoch < 1)
@@ -181,7 +181,7 @@ static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error
 {
     tell(t, "checkpoint", false);
     struct checkpoint_target target = checkpoint_of(t);
-    t->last_checkpoint = now();
+    t->last_checkpoint = clock_seconds();
     enum simclr_status status = broken_list(t->run, &t->data, &t->broken, err);
     return status == SIMCLR_OK ? checkpoint_write(t->run, t->config.keep, &target, &t->state, err) : status;
 }
@@ -195,18 +195,26 @@ static double lr_of_step(const struct trainer *t, uint64_t step)
     return schedule_lr(t->base_lr, step, warmup, t->steps);
 }
 
+static enum simclr_status load_views(struct trainer *t, int *batch, struct simclr_error *err)
+{
+    int size = t->config.batch_size;
+    uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
+    size_t first = (size_t)(t->state.step % t->steps_per_epoch) * (size_t)size, left = loader_size(t->data.train) - first;
+    *batch = left < (size_t)size ? (int)left : size;
+    double busy = loader_busy(t->data.train);
+    enum simclr_status status = loader_batch(t->data.train, t->views, epoch, first, *batch, err);
+    t->data_seconds += loader_busy(t->data.train) - busy;
+    return status;
+}
+
 static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
 {
     const struct train_config *c = &t->config;
-    uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
-    size_t first = (size_t)(t->state.step % t->steps_per_epoch) * (size_t)c->batch_size, left = loader_size(t->data.train) - first;
-    int batch = left < (size_t)c->batch_size ? (int)left : c->batch_size;
-
-    double before = now();
-    enum simclr_status status = loader_batch(t->data.train, t->views, epoch, first, batch, err);
+    double began = clock_seconds();
+    int batch;
+    enum simclr_status status = load_views(t, &batch, err);
     if (status != SIMCLR_OK)
         return status;
-    t->epoch_data_seconds += now() - before;
 
     const float *h, *z;
     struct ntxent_result result;
@@ -227,6 +235,7 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     t->state.alignment += result.alignment;
     t->state.uniformity += result.uniformity;
     t->epoch_images += (uint64_t)batch;
+    t->step_seconds += clock_seconds() - began;
     return SIMCLR_OK;
 }
 
@@ -241,7 +250,7 @@ static enum simclr_status write_metrics(const struct trainer *t, double seconds,
         .loss_place = (ceiling - loss) / (ceiling - floor_loss), .retrieval1 = s->retrieval1 / n, .alignment = s->alignment / n,
         .uniformity = s->uniformity / n, .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
         .perf = {.seconds = seconds, .images_per_second = seconds > 0 ? (double)t->epoch_images / seconds : 0,
-                 .data_share = seconds > 0 ? t->epoch_data_seconds / seconds : 0},
+                 .data_share = data_share(t)},
     };
     return metrics_append(t->run, &m, err);
 }
@@ -250,7 +259,7 @@ static enum simclr_status write_metrics(const struct trainer *t, double seconds,
 static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 {
     uint64_t epoch = t->state.step / t->steps_per_epoch;
-    double seconds = now() - t->epoch_started;
+    double seconds = clock_seconds() - t->epoch_started;
     enum simclr_status status = SIMCLR_OK;
     t->knn = -1;
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
@@ -267,8 +276,8 @@ static void begin_epoch(struct trainer *t)
     t->state.epoch_steps = 0;
     t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
     t->epoch_images = 0;
-    t->epoch_data_seconds = 0;
-    t->epoch_started = now();
+    t->step_seconds = t->data_seconds = 0;
+    t->epoch_started = clock_seconds();
 }
 
 static bool checkpoint_due(const struct trainer *t, bool epoch_done)
@@ -279,13 +288,13 @@ static bool checkpoint_due(const struct trainer *t, bool epoch_done)
     if (c->checkpoint_every)
         return t->state.step % c->checkpoint_every == 0;
     if (c->checkpoint_minutes > 0)
-        return now() - t->last_checkpoint >= 60 * c->checkpoint_minutes;
+        return clock_seconds() - t->last_checkpoint >= 60 * c->checkpoint_minutes;
     return epoch_done;
 }
 
 static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
 {
-    t->started = t->last_checkpoint = t->epoch_started = now();
+    t->started = t->last_checkpoint = t->epoch_started = clock_seconds();
     t->first_step = t->state.step;
     while (t->state.step < t->steps) {
         enum simclr_status status = train_step(t, err);

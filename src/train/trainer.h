@@ -8,10 +8,13 @@
 #include "train/optim.h"
 #include "train/schedule.h"
 
+enum cache_mode { CACHE_AUTO, CACHE_RAM, CACHE_NONE }; /* AUTO: while they fit in a share of the free memory */
+
 /* Everything that decides a run's result: what config.json holds. */
 struct train_config {
     char data[1024];          /* "" : the generated set */
     size_t limit;
+    enum cache_mode cache;    /* of decoded images */
     struct network_config network; /* image_size 0 and stem AUTO (-1) are resolved from the data at start */
     int batch_size, epochs, n_views;
     bool keep_last;
@@ -36,6 +39,7 @@ struct train_progress {
     double loss;               /* mean over the epoch so far */
     double floor, ceiling;
     double images_per_second, eta_seconds;
+    double data_share;         /* of the core-seconds of this epoch's steps: reading, decoding, augmenting */
     double knn;                /* < 0: not computed yet */
     double knn_untrained;
     double retrieval1;
