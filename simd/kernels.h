@@ -34,8 +34,11 @@ struct kernels {
 
     /* C[m x n] += sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
      * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr], of whose columns the first n count, whatever
-     * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C. */
-    void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k);
+     * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C.
+     * soon, unless NULL, is memory to be fetched into L2 meanwhile, which changes no result: while tile t of up to mr rows passes
+     * over p, the cache lines at soon + 16 t + p soon_row. */
+    void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
+                      const float *soon, ptrdiff_t soon_row);
 
     /* dst[k][nr] = src[k][0..n) at row stride ld, columns from n on zero. */
     void (*pack_b)(float *dst, const float *src, ptrdiff_t ld, int k, int n);

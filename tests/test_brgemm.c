@@ -244,7 +244,7 @@ static void gradient_run(const struct kernels *kern, struct gradient *g, int at_
         int n = g->n - j < kern->nr ? g->n - j : kern->nr;
         float *panel = guard_alloc((size_t)g->k * kern->nr * sizeof(float), at_start);
         kern->pack_b(panel, g->b + j, g->n, g->k, n);
-        kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_row, panel, g->m, n, g->k);
+        kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_row, panel, g->m, n, g->k, j % 2 ? g->a : NULL, g->m);
         guard_free(panel);
     }
 }

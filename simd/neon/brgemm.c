@@ -78,8 +78,9 @@ ALWAYS_INLINE void tile_tn_by_lane(const int mr, const bool wide, const struct p
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = vf_zero();
 
-    const float *b = g->b;
-    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR) {
+    const float *b = g->b, *soon = g->soon;
+    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR, soon += g->soon_row) {
+        __builtin_prefetch(soon, 0, 2);
         const float *a = g->a + g->a_row[p] + i0;
         const vf b0 = vf_load(b), b1 = wide ? vf_load(b + VL) : vf_zero();
         const vf x[2] = {mr >= 4 ? vf_load(a) : vf_zero(), mr >= 8 ? vf_load(a + 4) : vf_zero()};
@@ -135,7 +136,7 @@ ALWAYS_INLINE void tile_tn_of(int rows, const bool wide, const struct product *g
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
                     int m, int n, int k, int taps, bool accumulate)
 {
-    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, m, n, k, taps, accumulate};
+    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, m, n, k, taps, accumulate, NULL, 0};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
         if (n > VL)
@@ -144,11 +145,12 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
             tile_of(rows + (t < extra), false, &g, i0);
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k)
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
+                       const float *soon, ptrdiff_t soon_row)
 {
-    const struct product g = {c, NULL, ldc, a, a_row, NULL, b, m, n, k, 1, false};
+    struct product g = {c, NULL, ldc, a, a_row, NULL, b, m, n, k, 1, false, soon ? soon : a, soon ? soon_row : 0};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
-    for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
+    for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), g.soon += soon ? LINE_FLOATS : 0, t++)
         if (n > VL)
             tile_tn_of(rows + (t < extra), true, &g, i0);
         else

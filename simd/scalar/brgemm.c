@@ -31,8 +31,10 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
     }
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k)
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
+                       const float *soon, ptrdiff_t soon_row)
 {
+    (void)soon, (void)soon_row;
     for (int i0 = 0; i0 < m; i0 += GEMM_MR) {
         int rows = m - i0 < GEMM_MR ? m - i0 : GEMM_MR;
         float acc[GEMM_MR][GEMM_NR] = {{0.0f}};

@@ -19,7 +19,11 @@ struct product {
     const float *b;
     int m, n, k, taps;
     bool accumulate;
+    const float *soon;      /* brgemm_tn: never NULL, what is there already if nothing is wanted */
+    ptrdiff_t soon_row;
 };
+
+enum { LINE_FLOATS = 16 };
 
 /* The first n columns at c, in two vectors if wide. Nothing beyond them is touched. */
 ALWAYS_INLINE void load_columns(vf v[2], const float *c, const bool wide, int n)
@@ -108,7 +112,9 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
         store_columns(g->c + c_row[i], acc[i], wide, g->n);
 }
 
-/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats. C is fetched at once: it is mostly in L2
+/* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats, from one pointer: here is room for another
+ * to fetch with. A line every step asks for less than memory gives; in bursts between calls, products of 256 by 64 channels, whose
+ * operands come from memory, reach 66 % of peak instead of 86. C is fetched at once: it is mostly in L2
  * already, and row by row won nothing. */
 ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *g, int i0)
 {
@@ -119,8 +125,9 @@ ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *
         fetch_row(g->c + (i0 + i) * g->ldc, wide);
     }
 
-    const float *b = g->b;
-    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR) {
+    const float *b = g->b, *soon = g->soon;
+    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR, soon += g->soon_row) {
+        __builtin_prefetch(soon, 0, 2);
         const float *a[GEMM_MR];
         UNROLL
         for (int i = 0; i < mr; i++)

@@ -7,7 +7,8 @@
  * A task is a slice, of which it computes all of dw or, where slices are fewer than threads, a group of its rows and columns. It
  * goes through the slice's chunks by itself: packs dy, then for one block of rows after another copies x where it does not lie
  * well, and passes all panels over it. Tasks share nothing and wait for nothing; that groups copy and pack the same pixels costs
- * about a hundredth. While it computes a chunk, the next one is fetched from memory. */
+ * about a hundredth. While it computes a chunk, the next one is fetched from memory, a line every step of k: in bursts between
+ * calls a core waits for it. */
 #include "base/ints.h"
 #include "base/par.h"
 #include "nn/conv_choice.h"
@@ -25,6 +26,7 @@ enum {
     TASKS = 2,           /* wanted for each thread */
     PADDING = 16,        /* floats between the rows of a copy of 128 channels, which would share 8 sets of L1 */
     SUM_FLOATS = 16 * 1024,
+    LINE_FLOATS = 16,
 };
 
 /* Where the rows of A of a block come from. */
@@ -67,11 +69,13 @@ static int choose_slices(size_t outputs, int chunks)
     return min_int(slices, chunks);
 }
 
+/* A matrix product: pixel p of the output reads pixel p of x. */
+static bool reads_product(const struct conv_shape *s) { return s->r == 1 && s->stride == 1 && s->pad == 0; }
+
 static void choose_source(struct weights_pass *p, bool normalised)
 {
     const struct conv_shape *s = &p->s;
-    bool product = s->r == 1 && s->stride == 1 && s->pad == 0;
-    p->source = product && !normalised && s->c <= DIRECT_CHANNELS ? DIRECT : s->r > 1 && s->c <= REGION_CHANNELS ? REGION : TAPS;
+    p->source = reads_product(s) && !normalised && s->c <= DIRECT_CHANNELS ? DIRECT : s->r > 1 && s->c <= REGION_CHANNELS ? REGION : TAPS;
     p->units = p->source == REGION ? s->r : s->r * s->r;
     p->unit_rows = p->source == REGION ? s->r * s->c : s->c;
     p->blocks = divide_up(p->unit_rows, BLOCK_ROWS);
@@ -185,6 +189,39 @@ static void copy_tap(const struct weights_pass *p, float *copy, const struct chu
         conv_read_grid(p->kernels, copy + i * p->image_pitch, p->pitch, p->input, chunk->image + i, &grid);
 }
 
+/* Of the next chunk, what follows a regular step: x of a matrix product, and dy's columns of the group. A column of lines is one
+ * line of each pixel, and each tile of a call fetches one. */
+struct ahead {
+    const float *x, *dy;
+    ptrdiff_t x_row, dy_row;
+    int x_columns, columns, calls; /* dy's columns follow x's */
+    int taken, call;
+};
+
+static struct ahead look_ahead(const struct weights_pass *p, const struct group *g, const struct chunk *next, int calls)
+{
+    const struct conv_shape *s = &p->s;
+    int nr = p->kernels->nr, dy_floats = min_int(s->k, g->panel_end * nr) - g->panel * nr;
+    int x_columns = reads_product(s) ? divide_up(s->c, LINE_FLOATS) : 0;
+    return (struct ahead){
+        .x = p->input->x + ((ptrdiff_t)next->image * s->h + next->row) * s->w * s->c, .x_row = s->c,
+        .dy = next->dy + g->panel * nr, .dy_row = s->k,
+        .x_columns = x_columns, .columns = x_columns + divide_up(dy_floats, LINE_FLOATS), .calls = calls};
+}
+
+/* What a call of so many tiles is to fetch, evenly over the calls; NULL: nothing. */
+static const float *take_columns(struct ahead *ahead, int tiles, ptrdiff_t *row)
+{
+    int due = part(ahead->columns, ++ahead->call, ahead->calls), first = ahead->taken;
+    bool of_x = first < ahead->x_columns;
+    if (first >= due)
+        return NULL;
+    ahead->taken = min_int(first + tiles, of_x ? ahead->x_columns : ahead->columns);
+    *row = of_x ? ahead->x_row : ahead->dy_row;
+    return of_x ? ahead->x + first * LINE_FLOATS : ahead->dy + (first - ahead->x_columns) * LINE_FLOATS;
+}
+
+/* Of the next chunk, what follows no regular step. */
 static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chunk *chunk, int shares)
 {
     const struct conv_shape *s = &p->s;
@@ -197,15 +234,6 @@ static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chun
     return conv_fetch_grid(p->input, chunk->image, chunk->images, &grid, shares);
 }
 
-/* The group's columns. */
-static struct conv_fetch fetch_dy(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int shares)
-{
-    int nr = p->kernels->nr, columns = min_int(p->s.k, g->panel_end * nr) - g->panel * nr;
-    ptrdiff_t size = sizeof *chunk->dy;
-    return (struct conv_fetch){(const char *)(chunk->dy + g->panel * nr), columns * size, p->s.k * size, 0, chunk->pixels, 1, 0,
-                               chunk->pixels / shares + 1};
-}
-
 static void pack_panel(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int panel)
 {
     int nr = p->kernels->nr;
@@ -215,7 +243,7 @@ static void pack_panel(const struct weights_pass *p, const struct group *g, cons
 
 /* dw's rows of one block (+)= the chunk's, for all panels of the group. */
 static void run_block(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int block, bool first,
-                      struct conv_fetch fetch[2])
+                      struct ahead *ahead, struct conv_fetch *fetch)
 {
     const struct conv_shape *s = &p->s;
     int unit = block / p->blocks, begin = part(p->unit_rows, block % p->blocks, p->blocks);
@@ -239,9 +267,10 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
             float *c = dw + (ptrdiff_t)i * s->k + panel * nr;
             for (int row = 0; first && row < rows; row++)
                 memset(c + (ptrdiff_t)row * s->k, 0, (size_t)n * sizeof *c);
-            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, b, rows, n, chunk->pixels);
-            conv_fetch_share(&fetch[0]);
-            conv_fetch_share(&fetch[1]);
+            ptrdiff_t soon_row = 0;
+            const float *soon = take_columns(ahead, divide_up(rows, p->kernels->mr), &soon_row);
+            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, b, rows, n, chunk->pixels, soon, soon_row);
+            conv_fetch_share(fetch);
         }
     }
 }
@@ -251,15 +280,17 @@ static void run_chunk(const struct weights_pass *p, const struct group *g, int i
     struct chunk chunk = chunk_at(p, index);
     if (p->source == REGION)
         copy_region(p, g->copy, &chunk);
-    struct conv_fetch fetch[2] = {{0}, {0}};
+    struct conv_fetch fetch = {0};
+    struct ahead ahead = {.calls = 1};
     if (!last) {
         struct chunk next = chunk_at(p, index + 1);
-        int shares = (g->block_end - g->block) * (g->panel_end - g->panel) * block_strips(p);
-        fetch[0] = fetch_x(p, &next, shares);
-        fetch[1] = fetch_dy(p, g, &next, shares);
+        int calls = (g->block_end - g->block) * (g->panel_end - g->panel) * block_strips(p);
+        ahead = look_ahead(p, g, &next, calls);
+        if (!ahead.x_columns)
+            fetch = fetch_x(p, &next, calls);
     }
     for (int block = g->block; block < g->block_end; block++)
-        run_block(p, g, &chunk, block, first, fetch);
+        run_block(p, g, &chunk, block, first, &ahead, &fetch);
 }
 
 static void run_task(void *ctx, size_t task, int thread)

@@ -118,7 +118,7 @@ static void multiply(const struct pass *p, int part, size_t index, int tiles, in
         const float *v = p->v + at * p->v_point, *m = p->m + at * p->m_point + panel * p->m_panel;
         for (int c = 0; c < p->c; c += p->v_width, v += p->v_panel)
             p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_row, m, p->c - c < p->v_width ? p->c - c : p->v_width, n,
-                                  tiles);
+                                  tiles, NULL, 0);
     }
 }
 
