@@ -8,6 +8,7 @@
 #include "tests/temp_files.h"
 #include "train/config.h"
 #include "train/pack.h"
+#include "train/run_data.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -277,6 +278,34 @@ static void expect_refusal(const char *name, const char *part)
     cr_expect_not_null(strstr(err.text, part), "expected \"%s\" in: %s", part, err.text);
 }
 
+/* What the first pack does halfway. */
+static int begin_a_second(void *ctx, const struct pack_progress *progress)
+{
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct pack_result second;
+    struct simclr_error why;
+    if (!access(temp_path(root, "out/new/x.npy.tmp"), F_OK) && progress->done < progress->total) {
+        struct stat before, after;
+        cr_assert_eq(stat(temp_path(root, "out/new/x.npy.tmp"), &before), 0);
+        cr_expect_eq(pack_run(&config, ctx, &engine, NULL, NULL, &second, &why), SIMCLR_ERR_IO);
+        cr_expect_not_null(strstr(why.text, "another process is writing it"), "%s", why.text);
+        cr_expect(stat(temp_path(root, "out/new/x.npy.tmp"), &after) == 0 && after.st_size == before.st_size, "left as it was");
+    }
+    return 0;
+}
+
+Test(pack, two_to_one_name_do_not_meet)
+{
+    char path[4096];
+    write_photos();
+    config.network.image_size = 64;
+    snprintf(path, sizeof path, "%s", temp_path(root, "out/new/x.npy")); /* a folder that is not there yet */
+    cr_assert(access(temp_path(root, "out/new/"), F_OK) || rmdir(temp_path(root, "out/new")) == 0);
+    cr_expect_eq(pack_with("auto", 1, "new/x.npy", begin_a_second, path), SIMCLR_OK, "%s", err.text);
+    cr_expect_eq(access(path, F_OK), 0);
+    cr_expect_eq(access(temp_path(root, "out/new/x.test.npy"), F_OK), 0);
+}
+
 Test(pack, refusals)
 {
     write_photos();
@@ -293,6 +322,28 @@ Test(pack, refusals)
     cr_expect_eq(pack_with("auto", 1, "y.npy", NULL, NULL), SIMCLR_ERR_FORMAT);
     cr_expect_not_null(strstr(err.text, "none of the 12 images can be read"), "%s", err.text);
     cr_expect_eq(access(temp_path(root, "out/y.npy.tmp"), F_OK), -1);
+}
+
+static void write_npy(const char *name, size_t images, const int64_t *labels)
+{
+    char file[NPY_HEADER + 4 * 8 * 8 * 3] = "";
+    npy_header(file, "|u1", (size_t[]){images, 8, 8, 3}, 4);
+    temp_write(temp_path(root, "%s.npy", name), file, NPY_HEADER + images * 8 * 8 * 3);
+    npy_header(file, "<i8", &images, 1);
+    memcpy(file + NPY_HEADER, labels, images * sizeof *labels);
+    temp_write(temp_path(root, "%s.labels.npy", name), file, NPY_HEADER + images * sizeof *labels);
+}
+
+/* A small part of a set may lack classes that its test split has. */
+Test(pack, classes_are_those_of_both_splits)
+{
+    write_npy("x", 4, (const int64_t[]){0, 1, 2, 1});
+    write_npy("x.test", 2, (const int64_t[]){6, 0});
+    struct run_data data = {0};
+    struct dataset_options options = {.channels = 3};
+    cr_assert_eq(run_data_sets(&data, temp_path(root, "x.npy"), &options, true, &err), SIMCLR_OK, "%s", err.text);
+    cr_expect_eq(data.classes, 7, "%d", data.classes);
+    run_data_close(&data);
 }
 
 Test(pack, npy_headers_are_numpys)

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +35,16 @@ static void writer_clear(struct file_writer *writer)
     *writer = (struct file_writer){.fd = -1};
 }
 
+/* Alone with the temporary file, which its last owner may just have renamed. A file system without locks is taken at its word. */
+static bool take(const struct file_writer *writer)
+{
+    struct stat ours, there;
+    if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return false;
+    return fstat(writer->fd, &ours) == 0 && stat(writer->temporary, &there) == 0 && ours.st_ino == there.st_ino &&
+           ours.st_dev == there.st_dev;
+}
+
 enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err)
 {
     *writer = (struct file_writer){.path = join(path, ""), .temporary = join(path, ".tmp"), .fd = -1};
@@ -40,13 +52,18 @@ enum simclr_status file_begin(struct file_writer *writer, const char *path, stru
         writer_clear(writer);
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     }
-    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (writer->fd < 0) {
-        enum simclr_status status = write_failed(writer->temporary, err);
-        writer_clear(writer);
+    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    enum simclr_status status = SIMCLR_OK;
+    if (writer->fd >= 0 && !take(writer))
+        status = fail(err, SIMCLR_ERR_IO, "cannot write %s: another process is writing it", path);
+    else if (writer->fd < 0 || ftruncate(writer->fd, 0) < 0)
+        status = write_failed(writer->temporary, err);
+    if (status == SIMCLR_OK)
         return status;
-    }
-    return SIMCLR_OK;
+    if (writer->fd >= 0)
+        close(writer->fd);
+    writer_clear(writer);
+    return status;
 }
 
 enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err)
@@ -207,11 +224,9 @@ enum simclr_status folder_create(const char *path, struct simclr_error *err)
         char *slash = strchr(at + 1, '/');
         at = slash ? slash : at + strlen(at);
         *at = 0;
-        if (mkdir(copy, 0777) < 0 && !is_folder(copy)) {
-            if (errno == EEXIST)
-                errno = ENOTDIR;
-            status = fail(err, SIMCLR_ERR_IO, "cannot create the folder %s: %s", copy, strerror(errno));
-        }
+        int reason = mkdir(copy, 0777) < 0 ? errno : 0;
+        if (reason && !is_folder(copy))
+            status = fail(err, SIMCLR_ERR_IO, "cannot create the folder %s: %s", copy, strerror(reason == EEXIST ? ENOTDIR : reason));
         if (!slash)
             break;
         *at = '/';

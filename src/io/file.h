@@ -12,7 +12,7 @@ struct file_writer {
     int fd;
 };
 
-/* Opens path.tmp; the writer must be ended by file_commit or file_abandon. */
+/* Opens path.tmp, unless another process is writing it; the writer must be ended by file_commit or file_abandon. */
 enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err);
 enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err);
 /* Over what was put before, from byte `offset` on. */

@@ -91,7 +91,9 @@ static enum simclr_status check_names(const struct pack *p, struct simclr_error 
         return fail(err, SIMCLR_ERR_USAGE, "-o: the path is too long");
     if (any_file(path, p, is_there, true))
         return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", path);
-    return SIMCLR_OK;
+    const char *slash = strrchr(p->output, '/');
+    snprintf(path, PATH_SIZE, "%.*s", slash ? (int)(slash - p->output) : 0, p->output);
+    return path[0] ? folder_create(path, err) : SIMCLR_OK;
 }
 
 /* ---- Setting up ---- */

@@ -123,8 +123,11 @@ enum simclr_status run_data_sets(struct run_data *data, const char *path, const 
     }
     if (!data->bank_set)
         return SIMCLR_OK;
+    status = open_test(data, path, options, err);
     data->classes = dataset_classes(data->bank_set);
-    return open_test(data, path, options, err);
+    if (data->test_set && dataset_classes(data->test_set) > data->classes) /* such queries are missed, as they should be */
+        data->classes = dataset_classes(data->test_set);
+    return status;
 }
 
 static enum simclr_status make_loaders(struct run_data *data, const struct items *train, const struct items *bank,
