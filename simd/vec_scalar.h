@@ -23,7 +23,6 @@ static inline vf vf_sqrt(vf a) { return sqrtf(a); }
 static inline vf vf_max(vf a, vf b) { return a > b ? a : b; }
 static inline vf vf_min(vf a, vf b) { return a < b ? a : b; }
 static inline vf vf_abs(vf a) { return fabsf(a); }
-static inline vf vf_floor(vf a) { return floorf(a); }
 
 static inline vm vf_lt(vf a, vf b) { return a < b; }
 static inline vm vf_le(vf a, vf b) { return a <= b; }

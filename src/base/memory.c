@@ -86,12 +86,12 @@ static uint64_t left_in_cgroups(const char *root)
     FILE *f = fopen(line, "re");
     while (f && fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        char *rest, *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!path)
             continue;
         *controllers++ = *path++ = 0;
         bool unified = strcmp(line, "0") == 0 && !*controllers;
-        for (char *name = strtok(controllers, ","); name; name = strtok(NULL, ","))
+        for (char *name = strtok_r(controllers, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
             if (strcmp(name, "memory") == 0)
                 left = least(left, left_in_groups(root, &version1, path));
         if (unified)

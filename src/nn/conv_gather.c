@@ -271,6 +271,17 @@ static int strip_rows(const struct conv_gather *g, struct stretch s)
     return tiles * g->tile_rows;
 }
 
+/* Rows of the largest tile that brgemm makes of so many. */
+static int largest_tile(const struct conv_gather *g, int rows) { return divide_up(rows, divide_up(rows, g->kernels->mr)); }
+
+/* Calls that m rows of a class are divided among, evenly; each gets one tile where brgemm would make too tall ones of several. */
+static int strips_of(const struct conv_gather *g, const struct conv_class *class, int m)
+{
+    int strips = divide_up(m, strip_rows(g, choose_stretch(g, class)));
+    bool tall = largest_tile(g, m / strips) > g->tile_rows || largest_tile(g, divide_up(m, strips)) > g->tile_rows;
+    return tall ? divide_up(m, g->tile_rows) : strips;
+}
+
 /* Of a class where parts are worked on one by one: what belongs to one. */
 static int part_depth(const struct conv_gather *g, const struct conv_class *class, int channel)
 {
@@ -282,8 +293,8 @@ static int class_calls(const struct conv_gather *g, const struct conv_class *cla
     if (!class->taps)
         return 0;
     struct stretch s = choose_stretch(g, class);
-    return panels * divide_up(class->taps, s.taps) * divide_up(part_depth(g, class, 0), s.depth) *
-           divide_up(class_pixels(g, class, b), strip_rows(g, s));
+    int m = class_pixels(g, class, b);
+    return m ? panels * divide_up(class->taps, s.taps) * divide_up(part_depth(g, class, 0), s.depth) * strips_of(g, class, m) : 0;
 }
 
 /* A part of a block's source. */
@@ -316,7 +327,7 @@ static void run_class(const struct run *run, const struct conv_class *class, flo
                       int panel_begin, int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int panels = panel_end - panel_begin, strips = divide_up(m, strip_rows(g, choose_stretch(g, class)));
+    int panels = panel_end - panel_begin, strips = strips_of(g, class, m);
     bool rows = (size_t)class->taps * class->depth * panels * g->kernels->nr <= ROWS_FLOATS;
     for (int j = 0; j < strips * panels; j++) {
         int panel = rows ? j % panels : j / strips, strip = rows ? j / panels : j % strips;

@@ -11,7 +11,7 @@
 enum { TILE = NTXENT_TILE, LANES = 16 };
 #define UNIFORMITY_INV_TAU 4.0f /* exp(-2 |u_i - u_j|^2) = exp(4 (s - 1)) */
 
-/* Scratch grows up to here by similarities kept from the first pass to the second: all of them up to 4,096 rows, where they save a
+/* Scratch grows up to here by similarities kept from the first pass to the second: all of them up to 4,096 rows of 128, where they save a
  * quarter of the time; of more rows what fits, and the others are computed again, to the same bits. */
 #define ENOUGH_SCRATCH ((size_t)96000000)
 

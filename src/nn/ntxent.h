@@ -20,7 +20,7 @@ size_t ntxent_scratch(const struct engine *engine, int rows, int d);
 
 /* z (rows, d), rows even: row i and row i + rows/2 are the two views of one image. Overwrites dz (rows, d) with dL/dz if not NULL.
  * rows >= 2, tau >= 0.025 (the caller refuses less: sums of exp((s - 1) / tau) would underflow). dz may not be z. Memory
- * is O(rows d), or 96 MB where that is more. A NaN in z makes the loss NaN. */
+ * is O(rows d), or what similarities are kept in, up to 96 MB, where that is more. A NaN in z makes the loss NaN. */
 void ntxent(const struct engine *engine, struct ntxent_result *result, float *dz, const float *z, int rows, int d, float tau,
             void *scratch);
 
