@@ -80,20 +80,23 @@ enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const 
     return SIMCLR_OK;
 }
 
-/* A rename survives a power cut only once its folder is on disk. Some file systems cannot; the file is whole either way. */
-static void sync_folder_of(const char *path)
+/* A rename survives a power cut only once its folder is on disk. Some file systems, and folders that may not be read, cannot be
+ * synced; there the file is whole all the same. -1: what was written may not last. */
+static int sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = join(path, "");
     if (!folder)
-        return;
+        return -1;
     folder[slash ? (size_t)(slash - path) + (slash == path) : 0] = 0;
     int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
     free(folder);
+    if (fd < 0)
+        return 0;
+    int bad = fsync(fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP, reason = errno;
+    close(fd);
+    errno = reason;
+    return bad ? -1 : 0;
 }
 
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err)
@@ -105,7 +108,7 @@ enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *
         reason = errno;
     }
     writer->fd = -1;
-    if (!bad && rename(writer->temporary, writer->path) < 0) {
+    if (!bad && (rename(writer->temporary, writer->path) < 0 || sync_folder_of(writer->path) < 0)) {
         bad = 1;
         reason = errno;
     }
@@ -115,7 +118,6 @@ enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *
         file_abandon(writer);
         return status;
     }
-    sync_folder_of(writer->path);
     writer_clear(writer);
     return SIMCLR_OK;
 }

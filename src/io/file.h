@@ -17,7 +17,8 @@ enum simclr_status file_begin(struct file_writer *writer, const char *path, stru
 enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err);
 /* Over what was put before, from byte `offset` on. */
 enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err);
-/* fsync, rename into place, fsync of the folder. On failure path.tmp is removed and the old file stands. */
+/* fsync, rename into place, fsync of the folder: after it the file outlives a power cut. On failure path.tmp is removed, and the
+ * old file stands unless only the last fsync failed. */
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
 void file_abandon(struct file_writer *writer);
 

@@ -125,7 +125,7 @@ static double data_share(const struct trainer *t)
     return t->step_seconds > 0 ? t->data_seconds / (t->step_seconds * t->engine->threads) : 0;
 }
 
-static int tell(struct trainer *t, const char *phase, bool epoch_done)
+static int tell_text(struct trainer *t, const char *phase, const char *text, bool epoch_done)
 {
     const struct train_config *c = &t->config;
     const struct checkpoint_state *s = &t->state;
@@ -136,7 +136,7 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
         .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
         .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
         .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
-        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .data_share = data_share(t),
+        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text, .data_share = data_share(t),
     };
     p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
     if (p.epoch < 1)
@@ -146,6 +146,17 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
         p.eta_seconds = passed / (double)done * (double)(t->steps - s->step);
     }
     return t->report ? t->report(t->report_ctx, &p, epoch_done) : 0;
+}
+
+static int tell(struct trainer *t, const char *phase, bool epoch_done)
+{
+    return tell_text(t, phase, NULL, epoch_done);
+}
+
+/* A checkpoint_tell_fn; ctx is a struct trainer. */
+static void tell_user(void *ctx, bool warning, const char *text)
+{
+    tell_text(ctx, warning ? "warning" : "notice", text, false);
 }
 
 /* ---- evaluating ---- */
@@ -332,21 +343,27 @@ static enum simclr_status check_folder(const char *run, bool resume, struct simc
     return folder_check_writable(run, err);
 }
 
-/* A resumed run restores its newest checkpoint; a new one writes config.json and evaluates the untrained encoder. */
+/* A resumed run restores its newest whole checkpoint; a new one writes config.json and evaluates the untrained encoder. */
 static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
 {
     char path[4096];
+    bool found = false;
+    enum simclr_status status = SIMCLR_OK;
     t->knn = t->state.knn_untrained = -1;
-    checkpoint_newest(path, sizeof path, t->run);
-    if (resume && path[0]) {
+    if (resume) {
         struct checkpoint_target target = checkpoint_of(t);
-        enum simclr_status status = checkpoint_load(path, &target, &t->state, err);
-        if (status == SIMCLR_OK)
+        status = checkpoint_resume(t->run, &target, &t->state, &found, tell_user, t, err);
+        if (status == SIMCLR_OK && found)
             status = broken_list(t->run, &t->data, &t->broken, err);
-        return status == SIMCLR_OK ? metrics_rewind(t->run, t->state.step, err) : status;
+        if (status == SIMCLR_OK && found)
+            status = metrics_rewind(t->run, t->state.step, err);
     }
+    if (status != SIMCLR_OK || found)
+        return status;
+    if (resume)
+        tell_user(t, false, "no checkpoint there yet: beginning");
     snprintf(path, sizeof path, "%s/config.json", t->run);
-    enum simclr_status status = folder_create(t->run, err);
+    status = folder_create(t->run, err);
     broken_clear(t->run);
     if (status == SIMCLR_OK)
         status = train_config_save(&t->config, path, err);

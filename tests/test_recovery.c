@@ -1,0 +1,125 @@
+/* Runs that find their folder damaged, taken, full or gone: a sentence, and nothing lost. */
+#include "base/crc64.h"
+#include "io/file.h"
+#include "tests/harness.h"
+#include "tests/small_runs.h"
+#include "tests/temp_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+TestSuite(recovery, .init = small_runs_begin, .fini = small_runs_end, .timeout = 120);
+
+#define NEWEST "checkpoint-00000007.safetensors"
+#define BEFORE "checkpoint-00000006.safetensors"
+
+static void copy_run(const char *from, const char *to)
+{
+    char command[512];
+    snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", temp_path(root, "%s", to), temp_path(root, "%s", from),
+             temp_path(root, "%s", to));
+    cr_assert_eq(system(command), 0);
+}
+
+static bool is_there(const char *run, const char *name)
+{
+    return access(temp_path(root, "%s/%s", run, name), F_OK) == 0;
+}
+
+/* Checkpoints of steps 3, 6 and 7, of 8. */
+static void stop_at_seven(const char *run)
+{
+    cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){.step = 7}), SIMCLR_ERR_CANCELLED);
+}
+
+struct damage {
+    double at;  /* share of the file */
+    long plus;  /* and bytes */
+    int bit;    /* to flip there; < 0: cut the file there */
+};
+
+static void damage(const char *run, const char *name, struct damage d)
+{
+    size_t size;
+    char *bytes = file_of(&size, run, name);
+    size_t at = (size_t)(d.at * (double)size) + (size_t)d.plus;
+    if (d.bit < 0)
+        size = at;
+    else
+        bytes[at] ^= (char)(1 << d.bit);
+    temp_write(temp_path(root, "%s/%s", run, name), bytes, size);
+    free(bytes);
+}
+
+Test(recovery, a_damaged_checkpoint_gives_way_to_the_one_before)
+{
+    const struct damage cases[] = {{0, 0, -1}, {0, 5, -1}, {0, 100, -1}, {0.5, 0, -1}, {1, -1, -1}, {0, 0, 0}, {0, 7, 7}, {0, 20, 1},
+                                   {0, 50, 3}, {0, 3000, 5}, {0.3, 0, 2}, {0.9, 3, 4}, {1, -1, 7}};
+    run_whole("whole");
+    stop_at_seven("stopped");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        copy_run("stopped", "run");
+        damage("run", NEWEST, cases[i]);
+        resume_on("auto", 1, "run");
+        cr_expect_eq(result.trained, 2, "case %zu", i);
+        cr_expect(strncmp(told, "warning: ", 9) == 0 && strstr(told, "run/" NEWEST " is damaged") && strstr(told, "; trying the one before it\n"),
+                  "case %zu: %s", i, told);
+        cr_expect(strstr(told, "notice: going on from ") && strstr(told, "run/" BEFORE "\n"), "case %zu: %s", i, told);
+        cr_expect(is_there("run", NEWEST ".damaged") && !is_there("run", NEWEST));
+        expect_same_run("whole", "run");
+    }
+}
+
+Test(recovery, as_many_damaged_checkpoints_as_there_are_but_one)
+{
+    run_whole("whole");
+    stop_at_seven("run");
+    damage("run", NEWEST, (struct damage){0, 0, -1});
+    damage("run", BEFORE, (struct damage){0.5, 0, 0});
+    resume_on("auto", 1, "run");
+    cr_expect_eq(result.trained, 5);
+    cr_expect(strstr(told, "run/" NEWEST " is damaged") && strstr(told, "run/" BEFORE " is damaged"), "%s", told);
+    expect_same_run("whole", "run");
+    cr_expect(is_there("run", BEFORE) && is_there("run", BEFORE ".damaged"));
+}
+
+/* What is left stays as it is: a run is not begun anew behind its owner's back. */
+Test(recovery, no_whole_checkpoint_is_an_error)
+{
+    stop_at_seven("run");
+    damage("run", NEWEST, (struct damage){0, 0, -1});
+    damage("run", BEFORE, (struct damage){0.5, 0, 0});
+    damage("run", "checkpoint-00000003.safetensors", (struct damage){0.5, 0, -1});
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_FORMAT);
+        cr_expect(strstr(err.text, "run/checkpoint-00000003.safetensors is damaged") && strstr(err.text, "no other checkpoint in") &&
+                  strstr(err.text, "remove them to begin anew"), "%s", err.text);
+        cr_expect(strstr(told, "run/" NEWEST " is damaged") && strstr(told, "run/" BEFORE " is damaged"), "%s", told);
+        cr_expect(is_there("run", NEWEST) && is_there("run", BEFORE) && is_there("run", "checkpoint-00000003.safetensors"));
+    }
+}
+
+/* A whole checkpoint of another format is no damage. */
+Test(recovery, another_format_is_refused)
+{
+    stop_at_seven("run");
+    size_t size;
+    char *bytes = file_of(&size, "run", NEWEST), *digits = strstr(bytes + 8, "simclr_checksum\":\""), *version = NULL, text[17];
+    cr_assert_not_null(digits);
+    digits += strlen("simclr_checksum\":\"");
+    version = strstr(digits, "\"simclr_format\":\"2\"");
+    cr_assert_not_null(version);
+    version[strlen("\"simclr_format\":\"")] = '3';
+    memset(digits, '0', 16);
+    struct crc64 crc;
+    crc64_begin(&crc);
+    crc64_add(&crc, bytes, size);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)crc64_end(&crc));
+    memcpy(digits, text, 16);
+    temp_write(temp_path(root, "run/" NEWEST), bytes, size);
+    free(bytes);
+    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    cr_expect(strstr(err.text, NEWEST " has checkpoint format 3 and this program reads format 2"), "%s", err.text);
+}
