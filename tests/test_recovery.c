@@ -4,10 +4,14 @@
 #include "tests/harness.h"
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
+#include "train/run_folder.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(recovery, .init = small_runs_begin, .fini = small_runs_end, .timeout = 120);
@@ -122,4 +126,125 @@ Test(recovery, another_format_is_refused)
     free(bytes);
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
     cr_expect(strstr(err.text, NEWEST " has checkpoint format 3 and this program reads format 2"), "%s", err.text);
+}
+
+/* ---- one run a folder ---- */
+
+/* A child that holds the run's folder until it is killed. */
+static pid_t hold(const char *run)
+{
+    int ready[2];
+    char byte;
+    cr_assert_eq(pipe(ready), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        struct run_folder folder;
+        if (run_folder_open(&folder, temp_path(root, "%s", run), true, &err) == SIMCLR_OK && write(ready[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    cr_assert_eq(read(ready[0], &byte, 1), 1, "the child has no lock");
+    close(ready[0]);
+    return child;
+}
+
+static void end(pid_t child)
+{
+    int status;
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+}
+
+Test(recovery, a_folder_in_use_is_refused_and_says_by_whom)
+{
+    char holder[64];
+    run_whole("whole");
+    stop_at_seven("run");
+    cr_expect(!is_there("run", ".lock"));
+    pid_t child = hold("run");
+    snprintf(holder, sizeof holder, "run is in use by process %ld on ", (long)child);
+    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    cr_expect(strstr(err.text, holder), "expected \"%s\" in: %s", holder, err.text);
+    cr_expect_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    cr_expect(strstr(err.text, holder), "%s", err.text);
+    end(child);
+    cr_expect(is_there("run", ".lock"), "left by the killed, and no hindrance");
+    resume_on("auto", 1, "run");
+    expect_same_run("whole", "run");
+    cr_expect(!is_there("run", ".lock"));
+}
+
+/* Opens and closes the folder again and again; whoever has it alone can make the file "mine". Returns how often it failed. */
+static int contend(int times)
+{
+    int failures = 0;
+    for (int i = 0; i < times; i++) {
+        struct run_folder folder;
+        if (run_folder_open(&folder, temp_path(root, "shared"), true, &err) != SIMCLR_OK)
+            return 100;
+        int fd = open(temp_path(root, "shared/mine"), O_CREAT | O_EXCL | O_WRONLY, 0666);
+        failures += fd < 0;
+        if (fd >= 0) {
+            close(fd);
+            unlink(temp_path(root, "shared/mine"));
+        }
+        run_folder_close(&folder);
+    }
+    return failures;
+}
+
+Test(recovery, two_never_hold_a_folder_at_once)
+{
+    pid_t children[3];
+    for (int i = 0; i < 3; i++) {
+        children[i] = fork();
+        cr_assert_geq(children[i], 0);
+        if (children[i] == 0)
+            _exit(contend(150));
+    }
+    for (int i = 0; i < 3; i++) {
+        int status;
+        cr_assert_eq(waitpid(children[i], &status, 0), children[i]);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child %d: %d", i, WEXITSTATUS(status));
+    }
+}
+
+/* ---- what a killed run leaves ---- */
+
+Test(recovery, unfinished_files_of_a_killed_run_are_removed)
+{
+    const char *const left[] = {"checkpoint-00000008.safetensors.tmp", "checkpoint-100000000.safetensors.tmp", "config.json.tmp",
+                                "metrics.jsonl.tmp", "broken.txt.tmp"};
+    const char *const others[] = {"notes.tmp", "checkpoint-notes.tmp", "photo.safetensors.tmp"};
+    run_whole("whole");
+    stop_at_seven("run");
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        temp_write(temp_path(root, "run/%s", left[i]), "half", 4);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        temp_write(temp_path(root, "run/%s", others[i]), "mine", 4);
+    resume_on("auto", 1, "run");
+    expect_same_run("whole", "run");
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        cr_expect(!is_there("run", left[i]), "%s", left[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_expect(is_there("run", others[i]), "%s", others[i]);
+}
+
+/* Killed after any number of a line's bytes were written: the line of epoch 2, of which no checkpoint knows. */
+Test(recovery, a_torn_last_line_of_metrics_is_cut)
+{
+    size_t size;
+    run_whole("whole");
+    char *text = file_of(&size, "whole", "metrics.jsonl");
+    size_t first = strcspn(text, "\n") + 1;
+    stop_at_seven("stopped");
+    for (size_t cut = first; cut <= size; cut += cut < size && cut + 37 > size ? size - cut : 37) {
+        copy_run("stopped", "run");
+        temp_write(temp_path(root, "run/metrics.jsonl"), text, cut);
+        resume_on("auto", 1, "run");
+        expect_same_run("whole", "run");
+    }
+    free(text);
 }

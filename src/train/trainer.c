@@ -6,23 +6,23 @@
 #include "base/status.h"
 #include "eval/features.h"
 #include "eval/knn.h"
-#include "io/file.h"
 #include "nn/ntxent.h"
 #include "train/broken.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
 #include "train/run_data.h"
+#include "train/run_folder.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct trainer {
     struct train_config config; /* resolved */
     const struct engine *engine;
     const char *run;
+    struct run_folder folder;
     char *settings;             /* what a resumed run must share */
     struct run_data data;
     struct network *network;
@@ -105,6 +105,7 @@ static void tear_down(struct trainer *t)
     arena_free(&t->memory);
     network_free(t->network);
     run_data_close(&t->data);
+    run_folder_close(&t->folder);
 }
 
 static struct checkpoint_target checkpoint_of(struct trainer *t)
@@ -193,7 +194,9 @@ static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error
     tell(t, "checkpoint", false);
     struct checkpoint_target target = checkpoint_of(t);
     t->last_checkpoint = clock_seconds();
-    enum simclr_status status = broken_list(t->run, &t->data, &t->broken, err);
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
+        status = broken_list(t->run, &t->data, &t->broken, err);
     return status == SIMCLR_OK ? checkpoint_write(t->run, t->config.keep, &target, &t->state, err) : status;
 }
 
@@ -276,6 +279,8 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
         status = evaluate(t, &t->knn, err);
     if (status == SIMCLR_OK)
+        status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
         status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK)
         status = write_metrics(t, seconds, err);
@@ -333,14 +338,12 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
 
 /* ---- the run folder ---- */
 
-static enum simclr_status check_folder(const char *run, bool resume, struct simclr_error *err)
+static enum simclr_status open_folder(struct trainer *t, bool resume, struct simclr_error *err)
 {
-    char config_path[4096], newest[4096];
-    snprintf(config_path, sizeof config_path, "%s/config.json", run);
-    checkpoint_newest(newest, sizeof newest, run);
-    if (!resume && (newest[0] || access(config_path, F_OK) == 0))
-        return fail(err, SIMCLR_ERR_USAGE, "%s already holds a run; go on with --resume or choose another folder with -o", run);
-    return folder_check_writable(run, err);
+    enum simclr_status status = run_folder_open(&t->folder, t->run, resume, err);
+    if (status == SIMCLR_OK && t->folder.lock < 0)
+        tell_user(t, true, "the run's folder is on a file system without locks: see to it that no other run uses it");
+    return status;
 }
 
 /* A resumed run restores its newest whole checkpoint; a new one writes config.json and evaluates the untrained encoder. */
@@ -363,10 +366,8 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (resume)
         tell_user(t, false, "no checkpoint there yet: beginning");
     snprintf(path, sizeof path, "%s/config.json", t->run);
-    status = folder_create(t->run, err);
     broken_clear(t->run);
-    if (status == SIMCLR_OK)
-        status = train_config_save(&t->config, path, err);
+    status = train_config_save(&t->config, path, err);
     if (status == SIMCLR_OK)
         status = metrics_rewind(t->run, 0, err);
     if (status == SIMCLR_OK)
@@ -379,7 +380,7 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
 {
     struct trainer t = {.config = *config, .engine = engine, .run = run, .report = report, .report_ctx = ctx};
     *result = (struct train_result){.knn = -1, .knn_untrained = -1};
-    enum simclr_status status = check_folder(run, resume, err);
+    enum simclr_status status = open_folder(&t, resume, err);
     if (status == SIMCLR_OK)
         status = set_up(&t, err);
     if (status == SIMCLR_OK)
