@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -247,4 +249,131 @@ Test(recovery, a_torn_last_line_of_metrics_is_cut)
         expect_same_run("whole", "run");
     }
     free(text);
+}
+
+/* ---- writes that fail ---- */
+
+/* Resumes in a child that cannot write files of more than `most` bytes; returns what it could not write, from the run's name on. */
+static const char *resume_with_limit(const char *run, rlim_t most)
+{
+    static char sentence[sizeof err.text];
+    const char *path = temp_path(root, "sentence");
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        FILE *out = fopen(path, "w");
+        const struct rlimit limit = {most, most};
+        signal(SIGXFSZ, SIG_IGN);
+        if (!out || setrlimit(RLIMIT_FSIZE, &limit))
+            _exit(1);
+        enum simclr_status status = run_on("auto", 1, run, true, (struct interruption){0});
+        fprintf(out, "%.80s", status == SIMCLR_OK ? "it succeeded" : strstr(err.text, "cannot write") ? strstr(err.text, run) : err.text);
+        _exit(fclose(out) == 0 ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    size_t size;
+    char *text = file_of(&size, ".", "sentence");
+    snprintf(sentence, sizeof sentence, "%s", text);
+    free(text);
+    return sentence;
+}
+
+static void expect_in(const char *text, const char *part)
+{
+    cr_expect_not_null(strstr(text, part), "expected \"%s\" in: %s", part, text);
+}
+
+static void expect_no_unfinished(const char *run)
+{
+    char command[256];
+    snprintf(command, sizeof command, "ls %s | grep -q 'tmp$'", temp_path(root, "%s", run));
+    cr_expect_neq(system(command), 0, "%s holds unfinished files", run);
+}
+
+Test(recovery, a_checkpoint_that_cannot_be_written_leaves_the_last_one)
+{
+    config.keep = 1;
+    run_whole("whole");
+    expect_in(resume_with_limit("run", 100), "run/config.json.tmp: File too large; raise the limit");
+    expect_in(resume_with_limit("run", 5000), "run/checkpoint-00000003.safetensors.tmp: File too large");
+    cr_assert_eq(run_on("auto", 1, "run", true, (struct interruption){.step = 6}), SIMCLR_ERR_CANCELLED);
+    for (int i = 0; i < 2; i++) { /* a restart loop meets it again */
+        expect_in(resume_with_limit("run", 100000), "run/checkpoint-00000008.safetensors.tmp: File too large");
+        cr_expect(is_there("run", BEFORE), "the last good checkpoint");
+        expect_no_unfinished("run");
+    }
+    resume_on("auto", 1, "run");
+    expect_same_run("whole", "run");
+    cr_expect(!is_there("run", BEFORE));
+}
+
+Test(recovery, metrics_that_cannot_be_written_are_written_later)
+{
+    config.epochs = 6;
+    config.checkpoint_every = 5;
+    run_whole("whole");
+    size_t size;
+    free(file_of(&size, "whole", "metrics.jsonl"));
+    cr_assert_eq(run_on("auto", 1, "run", false, (struct interruption){.step = 10}), SIMCLR_ERR_CANCELLED);
+    config.checkpoint_every = 1000;
+    expect_in(resume_with_limit("run", size - 100), "run/metrics.jsonl: File too large");
+    resume_on("auto", 2, "run");
+    cr_expect_eq(result.trained, 14);
+    expect_same_file("whole", "run", "checkpoint-00000024.safetensors");
+    expect_same_metrics("whole", "run");
+}
+
+Test(recovery, a_read_only_folder_is_refused)
+{
+    stop_at_seven("run");
+    cr_assert_eq(chmod(root, 0755), 0);
+    cr_assert_eq(chmod(temp_path(root, "run"), 0555), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) { /* modes do not bind root */
+        if (geteuid() == 0 && setuid(65534))
+            _exit(2);
+        bool refused = run_on("auto", 1, "run", true, (struct interruption){0}) == SIMCLR_ERR_IO;
+        _exit(refused && strstr(err.text, "cannot write in the folder ") && strstr(err.text, "run: Permission denied") ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_assert_eq(chmod(temp_path(root, "run"), 0755), 0);
+}
+
+/* After step 5 the folder is moved away, and another one may take its place. */
+struct move {
+    const char *to;
+    bool replace;
+};
+
+static int move_folder(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    (void)epoch_done;
+    const struct move *move = ctx;
+    if (progress->step == 5 && strcmp(progress->phase, "train") == 0) {
+        cr_assert_eq(rename(temp_path(root, "run"), temp_path(root, "%s", move->to)), 0);
+        if (move->replace)
+            cr_assert_eq(mkdir(temp_path(root, "run"), 0777), 0);
+    }
+    return 0;
+}
+
+Test(recovery, a_folder_that_goes_away_ends_the_run)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1};
+    struct move moves[] = {{"gone", false}, {"replaced", true}};
+    run_whole("whole");
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(train_run(&config, temp_path(root, "run"), true, &engine, move_folder, &moves[i], &result, &err), SIMCLR_ERR_IO);
+        expect_in(err.text, "run was removed, renamed or replaced");
+        /* removes a folder only if nothing was written into it, which is not the run's */
+        cr_expect_eq(rmdir(temp_path(root, "run")), moves[i].replace ? 0 : -1);
+        resume_on("auto", 1, moves[i].to);
+        cr_expect_eq(result.trained, STEPS - 3);
+        expect_same_run("whole", moves[i].to);
+    }
 }
