@@ -130,6 +130,16 @@ Test(recovery, another_format_is_refused)
     cr_expect(strstr(err.text, NEWEST " has checkpoint format 3 and this program reads format 2"), "%s", err.text);
 }
 
+/* Killed after the last checkpoint was written and before the oldest was removed. */
+Test(recovery, superfluous_checkpoints_go_at_resume)
+{
+    run_whole("run");
+    config.keep = 2;
+    resume_on("auto", 1, "run");
+    cr_expect_eq(result.trained, 0);
+    cr_expect(!is_there("run", "checkpoint-00000003.safetensors") && is_there("run", BEFORE));
+}
+
 /* ---- one run a folder ---- */
 
 /* A child that holds the run's folder until it is killed. */

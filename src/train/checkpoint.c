@@ -348,7 +348,7 @@ static enum simclr_status set_aside(const char *path, struct simclr_error *err)
     return SIMCLR_OK;
 }
 
-enum simclr_status checkpoint_resume(const char *run, const struct checkpoint_target *target, struct checkpoint_state *state,
+enum simclr_status checkpoint_resume(const char *run, int keep, const struct checkpoint_target *target, struct checkpoint_state *state,
                                      bool *found, checkpoint_tell_fn *tell, void *ctx, struct simclr_error *err)
 {
     char path[4096], text[4096 + 64];
@@ -376,6 +376,8 @@ enum simclr_status checkpoint_resume(const char *run, const struct checkpoint_ta
         checkpoint_path(path, sizeof path, run, steps[i]);
         status = set_aside(path, err);
     }
+    if (status == SIMCLR_OK && keep > 0) /* a run may have been killed between writing one and removing another */
+        remove_old(run, (size_t)keep);
     if (status == SIMCLR_OK) {
         checkpoint_path(path, sizeof path, run, steps[whole]);
         snprintf(text, sizeof text, "going on from %s", path);

@@ -44,8 +44,8 @@ typedef void checkpoint_tell_fn(void *ctx, bool warning, const char *text);
 
 /* Restores target and state from the newest whole checkpoint in run, and tells which; found: whether there is any. Each damaged one
  * that is newer is named by a warning and, once a whole one was found, renamed to NAME.damaged; where none is whole, that is an error.
- * Another format version, data set or setting is refused by name. */
-enum simclr_status checkpoint_resume(const char *run, const struct checkpoint_target *target, struct checkpoint_state *state,
+ * Then all but the newest `keep` go, as in checkpoint_write. Another format version, data set or setting is refused by name. */
+enum simclr_status checkpoint_resume(const char *run, int keep, const struct checkpoint_target *target, struct checkpoint_state *state,
                                      bool *found, checkpoint_tell_fn *tell, void *ctx, struct simclr_error *err);
 
 #endif

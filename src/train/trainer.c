@@ -355,7 +355,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     t->knn = t->state.knn_untrained = -1;
     if (resume) {
         struct checkpoint_target target = checkpoint_of(t);
-        status = checkpoint_resume(t->run, &target, &t->state, &found, tell_user, t, err);
+        status = checkpoint_resume(t->run, t->config.keep, &target, &t->state, &found, tell_user, t, err);
         if (status == SIMCLR_OK && found)
             status = broken_list(t->run, &t->data, &t->broken, err);
         if (status == SIMCLR_OK && found)
