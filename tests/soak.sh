@@ -53,9 +53,10 @@ damage() {
     damaged=$((damaged + 1))
 }
 
-# One life of at most $1 seconds; 0: the run is complete, 1: it was killed.
+# One life of at most $1 seconds ("": to its end, with the fastest kernels); 0: the run is complete, 1: it was killed.
 live() {
     local pid code=0 isa=${isas[RANDOM % ${#isas[@]}]} threads=$((1 + RANDOM % 3))
+    [ -n "$1" ] || isa=auto
     "$program" train ${DATA:+"$DATA"} -o "$folder/run" --resume "${settings[@]}" --isa "$isa" --threads "$threads" >"$folder/log" 2>&1 &
     pid=$!
     if [ -n "$1" ]; then
