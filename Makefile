@@ -114,6 +114,9 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 	$(Q)run=runs/demo; n=1; while [ -e $$run ]; do n=$$((n + 1)); run=runs/demo-$$n; done; \
 	$(BUILD)/simclr train $(if $(DATA),'$(DATA)') -o $$run $(DEMO)
 
+soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
+	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -128,5 +131,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo bench deps clean help FORCE
+.PHONY: all test demo soak bench deps clean help FORCE
 -include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

@@ -271,3 +271,39 @@ Test(cli, an_interrupted_run_goes_on_to_the_same_weights)
     cr_expect_eq(system("test $(wc -l < stopped/metrics.jsonl) = 8 && test $(wc -l < killed/metrics.jsonl) = 8"), 0,
                  "a line an epoch, none twice");
 }
+
+/* Both need no more than a user may do: a limit on the size of files, and a namespace of one's own for a small file system. */
+Test(cli, a_limit_on_files_is_an_error_and_not_a_death)
+{
+    if (!have_program())
+        return;
+    char command[8192];
+    snprintf(command, sizeof command, "ulimit -f 64; %s train -o r --epochs 1 " TINY " >out.txt 2>&1; echo $? >>out.txt", binary);
+    cr_assert_eq(system(command), 0);
+    cr_expect_eq(system("grep -q '^simclr: cannot write r/checkpoint-00000005.safetensors.tmp: File too large' out.txt && "
+                        "test \"$(tail -n 1 out.txt)\" = 1 && test \"$(ls r)\" = \"config.json\nmetrics.jsonl\""), 0);
+    expect_output("train -o r --resume --threads 1", "kNN untrained");
+}
+
+Test(cli, a_full_disk_and_a_read_only_one)
+{
+    if (!have_program())
+        return;
+    if (system("unshare -Urm sh -c 'mkdir -p m && mount -t tmpfs none m' 2>/dev/null") != 0)
+        cr_skip("this machine gives users no mount namespaces");
+    char command[4 * sizeof binary];
+    snprintf(command, sizeof command,
+             "unshare -Urm sh -ec '"
+             "mount -t tmpfs -o size=20m none m; "
+             "! %s train -o m/r --epochs 2 --checkpoint-every 2 --keep 0 " TINY " 2>full.txt; ls -A m/r >left.txt; "
+             "rm m/r/checkpoint-00000002*; %s train -o m/r --resume --keep 1 --threads 1; cp -r m/r r; "
+             "mount -o remount,ro m; ! %s train -o m/r --resume --threads 1 2>read-only.txt' >/dev/null",
+             binary, binary, binary);
+    cr_assert_eq(system(command), 0);
+    cr_expect_eq(system("grep -q '^simclr: cannot write m/r/checkpoint-00000006.safetensors.tmp: No space left on device; free some space$' full.txt"), 0);
+    cr_expect_eq(system("test \"$(tr '\\n' ' ' <left.txt)\" = "
+                        "'checkpoint-00000002.safetensors checkpoint-00000004.safetensors config.json metrics.jsonl '"), 0);
+    cr_expect_eq(system("grep -q '^simclr: cannot write in the folder m/r: Read-only file system; choose another with -o$' read-only.txt"), 0);
+    expect_output("train -o whole --epochs 2 " TINY, "epoch 2/2");
+    cr_expect(same_files("r/checkpoint-00000010.safetensors", "whole/checkpoint-00000010.safetensors") && same_metrics("r", "whole"));
+}

@@ -30,6 +30,8 @@ static void remove_folder(void)
 
 TestSuite(safetensors, .init = make_folder, .fini = remove_folder);
 
+enum { CHECKSUM_AT = 8 + sizeof "{\"__metadata__\":{\"simclr_checksum\":\"" - 1 };
+
 static const float weights[6] = {1, -2, 3.5f, 0, 5, 6};
 static const int64_t words[2] = {-1, INT64_MAX};
 static const uint8_t bytes3[3] = {1, 2, 255};
@@ -89,8 +91,10 @@ Test(safetensors, same_input_same_bytes_and_layout)
     memcpy(&header, first, 8);
     cr_assert_eq(header % 8, 0, "data starts aligned");
     cr_assert_eq(n, 8 + header + sizeof weights + sizeof words + 8 + 3);
-    const char *expected = "{\"__metadata__\":{\"format\":\"pt\",";
+    const char *expected = "{\"__metadata__\":{\"simclr_checksum\":\"";
     cr_assert_eq(memcmp((char *)first + 8, expected, strlen(expected)), 0);
+    expected = "\",\"format\":\"pt\",";
+    cr_assert_eq(memcmp((char *)first + CHECKSUM_AT + 16, expected, strlen(expected)), 0);
     cr_assert_eq(memcmp((char *)first + 8 + header, weights, sizeof weights), 0, "tensors in the given order");
     free(first);
     free(second);
@@ -200,28 +204,70 @@ Test(safetensors, every_truncation_is_refused)
     }
 }
 
-Test(safetensors, every_changed_header_byte_is_survived)
+static uint8_t *read_example(size_t *size)
 {
     void *data;
-    size_t size;
     struct simclr_error err;
     write_example();
-    cr_assert_eq(file_read(&data, &size, path, SIZE_MAX - 1, &err), SIMCLR_OK);
-    uint8_t *bytes = data;
+    cr_assert_eq(file_read(&data, size, path, SIZE_MAX - 1, &err), SIMCLR_OK, "%s", err.text);
+    return data;
+}
+
+static void write_bytes(const uint8_t *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    cr_assert(f);
+    cr_assert_eq(fwrite(bytes, 1, size, f), size);
+    fclose(f);
+}
+
+/* The file of another writer: without a checksum, so that it is the parser that has to survive. */
+Test(safetensors, every_changed_header_byte_is_survived)
+{
+    size_t size;
+    struct simclr_error err;
     uint64_t header;
+    uint8_t *bytes = read_example(&size);
+    bytes[CHECKSUM_AT - sizeof "checksum\":\"" + 1] = 'k';
     memcpy(&header, bytes, 8);
     for (size_t i = 0; i < 8 + header; i++) {
         uint8_t kept = bytes[i];
         bytes[i] = (uint8_t)(kept ^ (1u << i % 8));
-        FILE *f = fopen(path, "wb");
-        cr_assert_eq(fwrite(bytes, 1, size, f), size);
-        fclose(f);
+        write_bytes(bytes, size);
         struct safetensors *file;
-        if (safetensors_open(&file, path, &err) == SIMCLR_OK)
+        if (safetensors_open(&file, path, &err) == SIMCLR_OK) {
+            cr_expect(!safetensors_checked(file) || i == CHECKSUM_AT - sizeof "checksum\":\"" + 1);
             safetensors_close(file);
+        }
         bytes[i] = kept;
     }
-    free(data);
+    free(bytes);
+}
+
+/* What loses its checksum with the bit is told by safetensors_checked. */
+Test(safetensors, every_flipped_bit_is_found)
+{
+    size_t size, refused = 0;
+    struct simclr_error err;
+    uint8_t *bytes = read_example(&size);
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+        struct safetensors *file;
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        write_bytes(bytes, size);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (safetensors_open(&file, path, &err) == SIMCLR_OK)
+            cr_expect(!safetensors_checked(file), "bit %zu", bit);
+        else
+            refused += strstr(err.text, "do not give its checksum") != NULL;
+        safetensors_close(file);
+    }
+    cr_expect_gt(refused, 8 * (size - 8 - CHECKSUM_AT));
+    write_bytes(bytes, size);
+    struct safetensors *file;
+    cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);
+    cr_expect(safetensors_checked(file));
+    safetensors_close(file);
+    free(bytes);
 }
 
 /* Other writers do not pad their headers; floats are aligned in memory all the same. */
@@ -246,7 +292,7 @@ Test(safetensors, folders_are_made_and_files_replaced_whole)
     char deep[160], file[200], temporary[210];
     snprintf(deep, sizeof deep, "%s/a//b/c/", folder);
     cr_assert_eq(folder_create(deep, &err), SIMCLR_OK, "%s", err.text);
-    cr_assert_eq(folder_check_writable(deep, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(folder_create(deep, &err), SIMCLR_OK, "%s", err.text);
     snprintf(file, sizeof file, "%sf", deep);
     snprintf(temporary, sizeof temporary, "%s.tmp", file);
     cr_assert_eq(file_write_atomic(file, "old", 3, &err), SIMCLR_OK);

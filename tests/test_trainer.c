@@ -1,13 +1,11 @@
 /* Whole runs: stopped, killed and resumed to the same files on any ISA and threads; what is held out; broken images; refusals. */
 #include "data/loader.h"
-#include "io/file.h"
 #include "io/safetensors.h"
 #include "tests/harness.h"
+#include "tests/small_runs.h"
 #include "tests/temp_files.h"
 #include "train/checkpoint.h"
-#include "train/config.h"
 #include "train/run_data.h"
-#include "train/trainer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,139 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIDE = 8, PICTURES = 20, BATCH = 4, STEPS = 8 }; /* 18 are trained on: 4 steps an epoch, 2 epochs */
-
-static char *root;
-static struct simclr_error err;
-static struct train_config config;
-static struct train_result result;
-
-static void write_npy(const char *path, const char *dtype, const char *shape, const void *data, size_t size)
-{
-    char header[118];
-    int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", dtype, shape);
-    memset(header + n, ' ', sizeof header - (size_t)n);
-    header[sizeof header - 1] = '\n';
-    uint8_t *file = malloc(10 + sizeof header + size);
-    memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10);
-    memcpy(file + 10, header, sizeof header);
-    memcpy(file + 10 + sizeof header, data, size);
-    temp_write(path, file, 10 + sizeof header + size);
-    free(file);
-}
-
-/* PICTURES pictures of one grey each, 10 i + shade for picture i, with labels of two classes. */
-static void write_set(const char *name, int shade)
-{
-    static uint8_t pixels[PICTURES][SIDE * SIDE * 3];
-    uint8_t labels[PICTURES];
-    for (int i = 0; i < PICTURES; i++) {
-        paint_gradient(pixels[i], SIDE, SIDE, (unsigned)(i + shade));
-        pixels[i][0] = pixels[i][1] = pixels[i][2] = (uint8_t)(10 * i + shade);
-        labels[i] = (uint8_t)(i % 2);
-    }
-    write_npy(temp_path(root, "%s.npy", name), "|u1", "(20, 8, 8, 3)", pixels, sizeof pixels);
-    write_npy(temp_path(root, "%s.labels.npy", name), "|u1", "(20,)", labels, sizeof labels);
-}
-
-static void set_up(void)
-{
-    root = temp_folder();
-    write_set("set", 0);
-    train_defaults(&config);
-    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "set.npy"));
-    config.network.depth = 18;
-    config.network.width = 0.25;
-    config.network.out_dim = 8;
-    config.batch_size = BATCH;
-    config.epochs = 2;
-    config.knn_k = 5;
-    config.checkpoint_minutes = 0;
-    config.checkpoint_every = 3;
-    config.keep = 0;
-    augment_preset(&config.augment, "paper");
-}
-static void tear_down(void) { temp_remove(root); }
-TestSuite(trainer, .init = set_up, .fini = tear_down, .timeout = 120);
-
-struct interruption {
-    uint64_t step; /* 0: never */
-    bool kill;     /* as by kill -9: no checkpoint is written */
-};
-
-static int report(void *ctx, const struct train_progress *progress, bool epoch_done)
-{
-    (void)epoch_done;
-    const struct interruption *stop = ctx;
-    bool now = stop && stop->step && progress->step == stop->step && strcmp(progress->phase, "train") == 0;
-    if (now && stop->kill)
-        _exit(0);
-    return now;
-}
-
-static enum simclr_status run_on(const char *isa, int threads, const char *run, bool resume, struct interruption stop)
-{
-    struct engine engine = {.kernels = isa_resolve(isa), .threads = threads};
-    cr_assert_not_null(engine.kernels);
-    return train_run(&config, temp_path(root, "%s", run), resume, &engine, report, &stop, &result, &err);
-}
-
-static void run_whole(const char *run)
-{
-    cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
-}
-
-static void resume_on(const char *isa, int threads, const char *run)
-{
-    cr_assert_eq(run_on(isa, threads, run, true, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
-}
-
-static char *file_of(size_t *size, const char *run, const char *name)
-{
-    void *data;
-    cr_assert_eq(file_read(&data, size, temp_path(root, "%s/%s", run, name), 1 << 28, &err), SIMCLR_OK, "%s", err.text);
-    return data;
-}
-
-static void expect_same_file(const char *run, const char *other, const char *name)
-{
-    size_t n, m;
-    char *a = file_of(&n, run, name), *b = file_of(&m, other, name);
-    cr_expect(n == m && memcmp(a, b, n) == 0, "%s of %s and %s differ", name, run, other);
-    free(a);
-    free(b);
-}
-
-/* metrics.jsonl without what was timed */
-static char *metrics_of(const char *run)
-{
-    size_t size, kept = 0;
-    char *text = file_of(&size, run, "metrics.jsonl");
-    for (char *line = text; *line;) {
-        char *perf = strstr(line, ", \"perf\""), *end = strchr(line, '\n');
-        cr_assert(perf && end && perf < end, "%s", line);
-        memmove(text + kept, line, (size_t)(perf - line));
-        kept += (size_t)(perf - line);
-        text[kept++] = '\n';
-        line = end + 1;
-    }
-    text[kept] = 0;
-    return text;
-}
-
-static void expect_same_metrics(const char *run, const char *other)
-{
-    char *a = metrics_of(run), *b = metrics_of(other);
-    cr_expect_str_eq(a, b, "metrics of %s and %s differ", run, other);
-    free(a);
-    free(b);
-}
-
-static void expect_same_run(const char *run, const char *other)
-{
-    expect_same_file(run, other, "checkpoint-00000008.safetensors");
-    expect_same_metrics(run, other);
-}
+TestSuite(trainer, .init = small_runs_begin, .fini = small_runs_end, .timeout = 120);
 
 Test(trainer, a_stopped_run_goes_on_to_the_same_files)
 {

@@ -225,14 +225,6 @@ static void announce(const struct train_command *c, const struct engine *engine)
     printf(", batch %d, %d epoch%s on %s\n", config->batch_size, config->epochs, config->epochs == 1 ? "" : "s",
            config->data[0] ? config->data : "the generated set");
     printf("run folder: %s\n", c->run);
-    if (c->resume) {
-        char checkpoint[PATH_SIZE];
-        checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
-        if (checkpoint[0])
-            printf("going on from %s\n", checkpoint);
-        else
-            printf("no checkpoint there yet: beginning\n");
-    }
     fflush(stdout);
 }
 

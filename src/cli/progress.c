@@ -150,6 +150,19 @@ static void show_epoch(struct progress *p, const struct train_progress *t)
     fputc('\n', p->out);
 }
 
+/* Warnings go where errors go. */
+static void show_text(struct progress *p, const struct train_progress *t)
+{
+    clear_bar(p);
+    if (strcmp(t->phase, "warning") == 0) {
+        fflush(p->out);
+        fprintf(stderr, "simclr: %s\n", t->text);
+    } else {
+        fprintf(p->out, "%s\n", t->text);
+        fflush(p->out);
+    }
+}
+
 static void tell_events(struct progress *p, const struct train_progress *t)
 {
     if (!p->untrained_told && t->knn_untrained >= 0 && strcmp(t->phase, "train") == 0) {
@@ -169,6 +182,10 @@ int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
     struct progress *p = ctx;
     double time = clock_seconds();
     bool training = strcmp(t->phase, "train") == 0;
+    if (t->text) {
+        show_text(p, t);
+        return *p->stop != 0;
+    }
     tell_events(p, t);
     if (epoch_done) {
         clear_bar(p);

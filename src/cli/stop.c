@@ -16,5 +16,6 @@ const volatile sig_atomic_t *cli_catch_stop(void)
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not end the work */
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error of write, and told */
     return &stop_requested;
 }

@@ -15,7 +15,8 @@
 
 static enum simclr_status write_failed(const char *path, struct simclr_error *err)
 {
-    const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; free some space" : "";
+    const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; free some space"
+                       : errno == EFBIG ? "; raise the limit on the size of files (ulimit -f)" : "";
     return fail(err, SIMCLR_ERR_IO, "cannot write %s: %s%s", path, strerror(errno), remedy);
 }
 
@@ -66,19 +67,24 @@ enum simclr_status file_begin(struct file_writer *writer, const char *path, stru
     return status;
 }
 
-enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err)
+static enum simclr_status put(int fd, const char *path, const void *data, size_t size, struct simclr_error *err)
 {
     const char *at = data;
     while (size > 0) {
-        ssize_t done = write(writer->fd, at, size);
+        ssize_t done = write(fd, at, size);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return write_failed(writer->temporary, err);
+            return write_failed(path, err);
         at += done;
         size -= (size_t)done;
     }
     return SIMCLR_OK;
+}
+
+enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err)
+{
+    return put(writer->fd, writer->temporary, data, size, err);
 }
 
 enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err)
@@ -97,20 +103,23 @@ enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const 
     return SIMCLR_OK;
 }
 
-/* A rename survives a power cut only once its folder is on disk. Some file systems cannot; the file is whole either way. */
-static void sync_folder_of(const char *path)
+/* A rename survives a power cut only once its folder is on disk. Some file systems, and folders that may not be read, cannot be
+ * synced; there the file is whole all the same. -1: what was written may not last. */
+static int sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = join(path, "");
     if (!folder)
-        return;
+        return -1;
     folder[slash ? (size_t)(slash - path) + (slash == path) : 0] = 0;
     int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
     free(folder);
+    if (fd < 0)
+        return 0;
+    int bad = fsync(fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP, reason = errno;
+    close(fd);
+    errno = reason;
+    return bad ? -1 : 0;
 }
 
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err)
@@ -122,7 +131,7 @@ enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *
         reason = errno;
     }
     writer->fd = -1;
-    if (!bad && rename(writer->temporary, writer->path) < 0) {
+    if (!bad && (rename(writer->temporary, writer->path) < 0 || sync_folder_of(writer->path) < 0)) {
         bad = 1;
         reason = errno;
     }
@@ -132,7 +141,6 @@ enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *
         file_abandon(writer);
         return status;
     }
-    sync_folder_of(writer->path);
     writer_clear(writer);
     return SIMCLR_OK;
 }
@@ -156,6 +164,19 @@ enum simclr_status file_write_atomic(const char *path, const void *data, size_t 
     if (status == SIMCLR_OK)
         return file_commit(&writer, err);
     file_abandon(&writer);
+    return status;
+}
+
+enum simclr_status file_append(const char *path, const void *data, size_t size, struct simclr_error *err)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return write_failed(path, err);
+    enum simclr_status status = put(fd, path, data, size, err);
+    if (status == SIMCLR_OK && fsync(fd) < 0 && errno != EINVAL)
+        status = write_failed(path, err);
+    if (close(fd) < 0 && status == SIMCLR_OK)
+        status = write_failed(path, err);
     return status;
 }
 
@@ -232,24 +253,5 @@ enum simclr_status folder_create(const char *path, struct simclr_error *err)
         *at = '/';
     }
     free(copy);
-    return status;
-}
-
-enum simclr_status folder_check_writable(const char *path, struct simclr_error *err)
-{
-    enum simclr_status status = folder_create(path, err);
-    if (status != SIMCLR_OK)
-        return status;
-    char *probe = join(path, "/.writable");
-    if (!probe)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to check %s", path);
-    int fd = open(probe, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        status = fail(err, SIMCLR_ERR_IO, "cannot write in the folder %s: %s; choose another with -o", path, strerror(errno));
-    } else {
-        close(fd);
-        unlink(probe);
-    }
-    free(probe);
     return status;
 }

@@ -17,20 +17,21 @@ enum simclr_status file_begin(struct file_writer *writer, const char *path, stru
 enum simclr_status file_put(struct file_writer *writer, const void *data, size_t size, struct simclr_error *err);
 /* Over what was put before, from byte `offset` on. */
 enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err);
-/* fsync, rename into place, fsync of the folder. On failure path.tmp is removed and the old file stands. */
+/* fsync, rename into place, fsync of the folder: after it the file outlives a power cut. On failure path.tmp is removed, and the
+ * old file stands unless only the last fsync failed. */
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
 void file_abandon(struct file_writer *writer);
 
 /* The three above for one block. */
 enum simclr_status file_write_atomic(const char *path, const void *data, size_t size, struct simclr_error *err);
 
+/* Adds data at the end of path, made if it is not there, and fsyncs it. After an error, or a crash, a part may stand there. */
+enum simclr_status file_append(const char *path, const void *data, size_t size, struct simclr_error *err);
+
 /* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */
 enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err);
 
 /* Creates the folder and its parents; an existing folder is fine. */
 enum simclr_status folder_create(const char *path, struct simclr_error *err);
-
-/* The folder can be made and files written in it: tried with a file that is removed again. */
-enum simclr_status folder_check_writable(const char *path, struct simclr_error *err);
 
 #endif

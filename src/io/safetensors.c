@@ -1,10 +1,13 @@
 #include "io/safetensors.h"
 
+#include "base/crc64.h"
 #include "base/status.h"
 #include "io/file.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +17,13 @@
 
 #define METADATA "__metadata__"
 
+/* The checksum is the first text of the metadata, so that it has one place in every file we write: it is that of the whole file
+ * with zeros in its own place. */
+#define CHECKSUM "simclr_checksum"
+#define NO_CHECKSUM "0000000000000000"
+static const char header_start[] = "{\"" METADATA "\":{\"" CHECKSUM "\":\"";
+
+enum { CHECKSUM_DIGITS = sizeof NO_CHECKSUM - 1, CHECKSUM_AT = 8 + sizeof header_start - 1 };
 enum { PREFIX = 8, ALIGNMENT = 8, MOST_DIMS = 8, MOST_HEADER = 100 << 20 /* as the format's own reader */ };
 
 static const struct {
@@ -53,13 +63,12 @@ static json_t *describe(const struct safetensors_entry *e, size_t begin)
 static enum simclr_status build_header(json_t *header, const char *path, const struct safetensors_entry *entries, size_t count,
                                        const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
 {
-    if (pairs > 0) {
-        json_t *object = json_object();
-        json_object_set_new(header, METADATA, object);
-        for (size_t i = 0; i < pairs; i++)
-            if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) < 0)
-                return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: metadata %s is not UTF-8 text", path, metadata[i].key);
-    }
+    json_t *object = json_object();
+    json_object_set_new(header, METADATA, object);
+    json_object_set_new(object, CHECKSUM, json_string(NO_CHECKSUM));
+    for (size_t i = 0; i < pairs; i++)
+        if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) < 0)
+            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: metadata %s is not UTF-8 text", path, metadata[i].key);
     size_t begin = 0;
     for (size_t i = 0; i < count; i++) {
         const struct safetensors_entry *e = &entries[i];
@@ -76,18 +85,46 @@ static enum simclr_status build_header(json_t *header, const char *path, const s
     return SIMCLR_OK;
 }
 
-static enum simclr_status write_all(struct file_writer *writer, const char *header, const struct safetensors_entry *entries,
+static void checksum_text(char text[CHECKSUM_DIGITS + 1], const struct crc64 *crc)
+{
+    snprintf(text, CHECKSUM_DIGITS + 1, "%016" PRIx64, crc64_end(crc));
+}
+
+/* What lies before the tensors, with the checksum of all; NULL: no memory. */
+static char *build_start(size_t *size, const char *header, const struct safetensors_entry *entries, size_t count)
+{
+    size_t length = strlen(header), padded = (length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    uint64_t prefix = padded;
+    char *start = malloc(PREFIX + padded), checksum[CHECKSUM_DIGITS + 1];
+    if (!start)
+        return NULL;
+    *size = PREFIX + padded;
+    memcpy(start, &prefix, PREFIX);
+    memcpy(start + PREFIX, header, length);
+    memset(start + PREFIX + length, ' ', padded - length);
+    struct crc64 crc;
+    crc64_begin(&crc);
+    crc64_add(&crc, start, *size);
+    for (size_t i = 0; i < count; i++)
+        crc64_add(&crc, entries[i].data, entries[i].bytes);
+    checksum_text(checksum, &crc);
+    memcpy(start + CHECKSUM_AT, checksum, CHECKSUM_DIGITS);
+    return start;
+}
+
+static enum simclr_status write_all(const char *path, const char *start, size_t size, const struct safetensors_entry *entries,
                                     size_t count, struct simclr_error *err)
 {
-    size_t length = strlen(header), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
-    uint64_t prefix = length + padding;
-    enum simclr_status status = file_put(writer, &prefix, sizeof prefix, err);
-    if (status == SIMCLR_OK)
-        status = file_put(writer, header, length, err);
-    if (status == SIMCLR_OK)
-        status = file_put(writer, "        ", padding, err);
+    struct file_writer writer;
+    enum simclr_status status = file_begin(&writer, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    status = file_put(&writer, start, size, err);
     for (size_t i = 0; i < count && status == SIMCLR_OK; i++)
-        status = file_put(writer, entries[i].data, entries[i].bytes, err);
+        status = file_put(&writer, entries[i].data, entries[i].bytes, err);
+    if (status == SIMCLR_OK)
+        return file_commit(&writer, err);
+    file_abandon(&writer);
     return status;
 }
 
@@ -100,17 +137,11 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
     json_decref(header);
     if (status != SIMCLR_OK)
         return status;
-    if (!text)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
-    struct file_writer writer;
-    status = file_begin(&writer, path, err);
-    if (status == SIMCLR_OK) {
-        status = write_all(&writer, text, entries, count, err);
-        if (status == SIMCLR_OK)
-            status = file_commit(&writer, err);
-        else
-            file_abandon(&writer);
-    }
+    size_t size;
+    char *start = text ? build_start(&size, text, entries, count) : NULL;
+    status = start ? write_all(path, start, size, entries, count, err)
+                   : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    free(start);
     free(text);
     return status;
 }
@@ -121,6 +152,7 @@ struct safetensors {
     char *bytes;     /* the whole file */
     const char *data;
     size_t data_size;
+    bool checked;     /* the checksum was there, and right */
     json_t *metadata; /* or NULL */
     struct safetensors_entry *entries; /* in order of their data */
     size_t count;
@@ -250,6 +282,24 @@ static enum simclr_status read_header(struct safetensors *file, const char *path
     return check_cover(file, path, err);
 }
 
+/* A file of another writer has none. */
+static enum simclr_status check_sum(struct safetensors *file, const char *path, size_t size, struct simclr_error *err)
+{
+    char text[CHECKSUM_DIGITS + 1], *written = file->bytes + CHECKSUM_AT;
+    if (size < CHECKSUM_AT + CHECKSUM_DIGITS || memcmp(file->bytes + PREFIX, header_start, sizeof header_start - 1) != 0)
+        return SIMCLR_OK;
+    struct crc64 crc;
+    crc64_begin(&crc);
+    crc64_add(&crc, file->bytes, CHECKSUM_AT);
+    crc64_add(&crc, NO_CHECKSUM, CHECKSUM_DIGITS);
+    crc64_add(&crc, written + CHECKSUM_DIGITS, size - CHECKSUM_AT - CHECKSUM_DIGITS);
+    checksum_text(text, &crc);
+    if (memcmp(text, written, CHECKSUM_DIGITS) != 0)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", path, size);
+    file->checked = true;
+    return SIMCLR_OK;
+}
+
 static enum simclr_status parse(struct safetensors *file, const char *path, size_t size, struct simclr_error *err)
 {
     uint64_t length;
@@ -258,6 +308,9 @@ static enum simclr_status parse(struct safetensors *file, const char *path, size
     memcpy(&length, file->bytes, sizeof length);
     if (length > MOST_HEADER || length > size - PREFIX)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is longer than the file", path);
+    enum simclr_status status = check_sum(file, path, size, err);
+    if (status != SIMCLR_OK)
+        return status;
     json_error_t where = {.line = 1};
     json_t *header = json_loadb(file->bytes + PREFIX, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!json_is_object(header)) {
@@ -270,7 +323,7 @@ static enum simclr_status parse(struct safetensors *file, const char *path, size
     file->data_size = size - start;
     memmove(file->bytes + aligned, file->bytes + start, file->data_size);
     file->data = file->bytes + aligned;
-    enum simclr_status status = read_header(file, path, header, err);
+    status = read_header(file, path, header, err);
     json_decref(header);
     return status;
 }
@@ -328,4 +381,9 @@ const struct safetensors_entry *safetensors_at(const struct safetensors *file, s
 const char *safetensors_metadata(const struct safetensors *file, const char *key)
 {
     return json_string_value(json_object_get(file->metadata, key));
+}
+
+bool safetensors_checked(const struct safetensors *file)
+{
+    return file->checked;
 }

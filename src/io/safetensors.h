@@ -4,6 +4,7 @@
 
 #include "simclr/simclr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,17 +24,19 @@ struct safetensors_pair {
 };
 
 /* Writes beside (path.tmp), fsyncs and renames into place. Entries in the given order, metadata pairs as "__metadata__";
- * the same input gives the same bytes. */
+ * the same input gives the same bytes. The first text of the metadata, "simclr_checksum", is the CRC-64/XZ of the whole file with
+ * zeros in the checksum's own place, in 16 hexadecimal digits. */
 enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
                                      const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err);
 
 struct safetensors;
-/* Reads and checks the whole file: offsets, shapes, sizes. Entries point into memory owned by *file. */
+/* Reads and checks the whole file: its checksum if it has one, offsets, shapes, sizes. Entries point into memory owned by *file. */
 enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err);
 void safetensors_close(struct safetensors *file);
 const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name); /* NULL: none */
 size_t safetensors_count(const struct safetensors *file);
 const struct safetensors_entry *safetensors_at(const struct safetensors *file, size_t index);
 const char *safetensors_metadata(const struct safetensors *file, const char *key); /* NULL: none */
+bool safetensors_checked(const struct safetensors *file); /* it had a checksum */
 
 #endif

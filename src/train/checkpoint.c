@@ -4,6 +4,7 @@
 #include "io/safetensors.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION "1"
+#define FORMAT_VERSION "2" /* 1 had no checksum */
 #define STATE_NAME "trainer.state"
 
 enum { STATE_WORDS = 7 };
@@ -170,29 +171,45 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+/* The steps of the checkpoints in run, newest first; *steps is freed with free(). No folder has none. */
+static enum simclr_status list_steps(long long **steps, size_t *count, const char *run, struct simclr_error *err)
+{
+    size_t room = 0;
+    enum simclr_status status = SIMCLR_OK;
+    *steps = NULL;
+    *count = 0;
+    DIR *dir = opendir(run);
+    if (!dir)
+        return errno == ENOENT ? SIMCLR_OK : fail(err, SIMCLR_ERR_IO, "cannot list the folder %s: %s", run, strerror(errno));
+    struct dirent *e;
+    while (status == SIMCLR_OK && (errno = 0, e = readdir(dir))) {
+        long long step = step_of_name(e->d_name), *more = *steps;
+        if (step < 0)
+            continue;
+        if (*count == room)
+            more = realloc(*steps, (room += 64) * sizeof *more);
+        if (more)
+            *steps = more, more[(*count)++] = step;
+        else
+            status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to list the folder %s", run);
+    }
+    if (status == SIMCLR_OK && errno)
+        status = fail(err, SIMCLR_ERR_IO, "cannot list the folder %s: %s", run, strerror(errno));
+    closedir(dir);
+    if (*count > 0)
+        qsort(*steps, *count, sizeof **steps, newest_first);
+    if (status != SIMCLR_OK)
+        free(*steps);
+    return status;
+}
+
 /* Best effort: a checkpoint that cannot be removed only takes room. */
 static void remove_old(const char *run, size_t keep)
 {
-    DIR *dir = opendir(run);
-    if (!dir)
+    long long *steps;
+    size_t n;
+    if (list_steps(&steps, &n, run, NULL) != SIMCLR_OK)
         return;
-    long long *steps = NULL;
-    size_t n = 0, room = 0;
-    for (struct dirent *e; (e = readdir(dir));) {
-        long long step = step_of_name(e->d_name);
-        if (step < 0)
-            continue;
-        if (n == room) {
-            long long *more = realloc(steps, (room += 64) * sizeof *steps);
-            if (!more)
-                break;
-            steps = more;
-        }
-        steps[n++] = step;
-    }
-    closedir(dir);
-    if (n > keep)
-        qsort(steps, n, sizeof *steps, newest_first);
     for (size_t i = keep; i < n; i++) {
         char path[4096];
         checkpoint_path(path, sizeof path, run, steps[i]);
@@ -209,26 +226,21 @@ enum simclr_status checkpoint_write(const char *run, int keep, const struct chec
     checkpoint_path(path, sizeof path, run, (long long)state->step);
     size_t n = list_groups(groups, prefixes, target);
     enum simclr_status status = write_entries(path, groups, n, target, state, err);
-    if (status == SIMCLR_OK && keep > 0)
+    if (status == SIMCLR_OK && keep > 0) /* the new one is on disk, and its name too */
         remove_old(run, (size_t)keep);
     return status;
 }
 
 void checkpoint_newest(char *path, size_t size, const char *run)
 {
-    DIR *dir = opendir(run);
-    long long newest = -1;
+    long long *steps;
+    size_t n;
     path[0] = 0;
-    if (!dir)
+    if (list_steps(&steps, &n, run, NULL) != SIMCLR_OK)
         return;
-    for (struct dirent *e; (e = readdir(dir));) {
-        long long step = step_of_name(e->d_name);
-        if (step > newest)
-            newest = step;
-    }
-    closedir(dir);
-    if (newest >= 0)
-        checkpoint_path(path, size, run, newest);
+    if (n > 0)
+        checkpoint_path(path, size, run, steps[0]);
+    free(steps);
 }
 
 /* Settings are texts of a setting a line: the first line of each that differs, without indent and comma. */
@@ -262,9 +274,13 @@ static enum simclr_status check_metadata(const char *path, const struct safetens
                                          struct simclr_error *err)
 {
     const char *version = safetensors_metadata(file, "simclr_format");
-    if (!version || strcmp(version, FORMAT_VERSION))
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has checkpoint format %s; this program reads format %s", path,
-                    version ? version : "(none)", FORMAT_VERSION);
+    if (!version)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a checkpoint: it names no format", path);
+    if (strcmp(version, FORMAT_VERSION))
+        return fail(err, SIMCLR_ERR_USAGE, "%s has checkpoint format %.20s and this program reads format %s; go on with the version that "
+                    "wrote it", path, version, FORMAT_VERSION);
+    if (!safetensors_checked(file))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it has lost its checksum", path);
     char fingerprint[17];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
     const char *dataset = safetensors_metadata(file, "dataset");
@@ -288,8 +304,8 @@ static enum simclr_status load_tensor(const char *path, const struct safetensors
     return SIMCLR_OK;
 }
 
-enum simclr_status checkpoint_load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
-                                   struct simclr_error *err)
+static enum simclr_status load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
+                               struct simclr_error *err)
 {
     struct safetensors *file;
     enum simclr_status status = safetensors_open(&file, path, err);
@@ -313,5 +329,60 @@ enum simclr_status checkpoint_load(const char *path, const struct checkpoint_tar
         }
     }
     safetensors_close(file);
+    return status;
+}
+
+/* Whether an older checkpoint may serve instead: not when the run, or this program, is another one. */
+static bool is_damage(enum simclr_status status)
+{
+    return status == SIMCLR_ERR_FORMAT || status == SIMCLR_ERR_IO;
+}
+
+/* Out of the way of the newer ones that the run will write, but not thrown away. */
+static enum simclr_status set_aside(const char *path, struct simclr_error *err)
+{
+    char aside[4096 + 16];
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    if (rename(path, aside) < 0)
+        return fail(err, SIMCLR_ERR_IO, "cannot rename %s to %s: %s", path, aside, strerror(errno));
+    return SIMCLR_OK;
+}
+
+enum simclr_status checkpoint_resume(const char *run, int keep, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                     bool *found, checkpoint_tell_fn *tell, void *ctx, struct simclr_error *err)
+{
+    char path[4096], text[4096 + 64];
+    struct simclr_error why = {.text = ""};
+    long long *steps;
+    size_t n, whole = 0;
+    enum simclr_status status = list_steps(&steps, &n, run, err);
+    *found = status == SIMCLR_OK && n > 0;
+    if (!*found)
+        return status;
+    for (; whole < n; whole++) {
+        checkpoint_path(path, sizeof path, run, steps[whole]);
+        status = load(path, target, state, &why);
+        if (!is_damage(status))
+            break;
+        snprintf(text, sizeof text, "%s; trying the one before it", why.text);
+        if (whole + 1 < n)
+            tell(ctx, true, text);
+    }
+    if (status != SIMCLR_OK && !is_damage(status))
+        *err = why;
+    else if (status != SIMCLR_OK)
+        fail(err, status, "%s, and no other checkpoint in %s is whole; put one back from a copy, or remove them to begin anew", why.text, run);
+    for (size_t i = 0; i < whole && status == SIMCLR_OK; i++) {
+        checkpoint_path(path, sizeof path, run, steps[i]);
+        status = set_aside(path, err);
+    }
+    if (status == SIMCLR_OK && keep > 0) /* a run may have been killed between writing one and removing another */
+        remove_old(run, (size_t)keep);
+    if (status == SIMCLR_OK) {
+        checkpoint_path(path, sizeof path, run, steps[whole]);
+        snprintf(text, sizeof text, "going on from %s", path);
+        tell(ctx, false, text);
+    }
+    free(steps);
     return status;
 }

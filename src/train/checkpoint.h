@@ -1,14 +1,15 @@
 /* A run's whole state in one safetensors file: RUN/checkpoint-%08d.safetensors, numbered by steps done.
  *
  * Tensors: the encoder under torchvision's names and layouts and "head.*" (what load_state_dict takes), then
- * "optimizer.<array>.<parameter>" in the same layouts, then "trainer.state". Metadata: format version, the settings that decide the
- * result, and the data set's fingerprint; nothing of the machine, so equal runs have equal files. */
+ * "optimizer.<array>.<parameter>" in the same layouts, then "trainer.state". Metadata: a checksum of the file, the format's version,
+ * the settings that decide the result, and the data set's fingerprint; nothing of the machine, so equal runs have equal files. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
 #include "nn/network.h"
 #include "simclr/simclr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,15 +31,21 @@ struct checkpoint_target {
     uint64_t fingerprint; /* of the data set */
 };
 
-/* Writes the checkpoint of state->step into run and, if keep > 0, removes all but the newest `keep`. */
+/* Writes the checkpoint of state->step into run and, once it would outlive a power cut and if keep > 0, removes all but the newest
+ * `keep`. */
 enum simclr_status checkpoint_write(const char *run, int keep, const struct checkpoint_target *target,
                                     const struct checkpoint_state *state, struct simclr_error *err);
 
-/* Path of the newest checkpoint in run; "" when there is none. */
+/* Path of the newest checkpoint in run, whole or not; "" when there is none. */
 void checkpoint_newest(char *path, size_t size, const char *run);
 
-/* Restores target and state; another format version, data set, setting or shape is refused by name. */
-enum simclr_status checkpoint_load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
-                                   struct simclr_error *err);
+/* A sentence for the user. */
+typedef void checkpoint_tell_fn(void *ctx, bool warning, const char *text);
+
+/* Restores target and state from the newest whole checkpoint in run, and tells which; found: whether there is any. Each damaged one
+ * that is newer is named by a warning and, once a whole one was found, renamed to NAME.damaged; where none is whole, that is an error.
+ * Then all but the newest `keep` go, as in checkpoint_write. Another format version, data set or setting is refused by name. */
+enum simclr_status checkpoint_resume(const char *run, int keep, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                     bool *found, checkpoint_tell_fn *tell, void *ctx, struct simclr_error *err);
 
 #endif

@@ -112,7 +112,7 @@ static const struct setting settings[] = {
     {.name = "checkpoint-every", .group = "Checkpoints", .value = "N", .type = SETTING_EVERY, AT(checkpoint_every),
      .help = "steps, or minutes as in 10m; 0: after every epoch"},
     {.name = "keep", .group = "Checkpoints", .value = "N", INTEGER(keep, 0, 1000000),
-     .help = "newest checkpoints that stay on disk; 0: all"},
+     .help = "newest checkpoints that stay on disk, 2 or more so that a damaged one can be replaced; 0: all"},
 };
 
 const struct setting *train_settings(size_t *count)

@@ -5,7 +5,6 @@
 #include "io/number.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -74,17 +73,7 @@ enum simclr_status metrics_append(const char *run, const struct metrics *record,
     if (status != SIMCLR_OK)
         return status;
     format_record(&line, record);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    ssize_t done = fd < 0 ? -1 : write(fd, line.text, line.used);
-    if (done >= 0 && (size_t)done < line.used) {
-        errno = ENOSPC;
-        done = -1;
-    }
-    if (done < 0)
-        status = fail(err, SIMCLR_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return status;
+    return file_append(path, line.text, line.used, err);
 }
 
 /* Whether a line (of length bytes, its newline included) is whole and of a step not after `step`. */

@@ -18,7 +18,7 @@ struct metrics {
     } perf;
 };
 
-/* Appends the record to run/metrics.jsonl in one write. Numbers have the fewest digits that read back the same; what is not
+/* Appends the record to run/metrics.jsonl and has it on disk before a checkpoint that follows. Numbers have the fewest digits that read back the same; what is not
  * finite is null. */
 enum simclr_status metrics_append(const char *run, const struct metrics *record, struct simclr_error *err);
 

@@ -6,23 +6,23 @@
 #include "base/status.h"
 #include "eval/features.h"
 #include "eval/knn.h"
-#include "io/file.h"
 #include "nn/ntxent.h"
 #include "train/broken.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
 #include "train/run_data.h"
+#include "train/run_folder.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct trainer {
     struct train_config config; /* resolved */
     const struct engine *engine;
     const char *run;
+    struct run_folder folder;
     char *settings;             /* what a resumed run must share */
     struct run_data data;
     struct network *network;
@@ -105,6 +105,7 @@ static void tear_down(struct trainer *t)
     arena_free(&t->memory);
     network_free(t->network);
     run_data_close(&t->data);
+    run_folder_close(&t->folder);
 }
 
 static struct checkpoint_target checkpoint_of(struct trainer *t)
@@ -125,7 +126,7 @@ static double data_share(const struct trainer *t)
     return t->step_seconds > 0 ? t->data_seconds / (t->step_seconds * t->engine->threads) : 0;
 }
 
-static int tell(struct trainer *t, const char *phase, bool epoch_done)
+static int tell_text(struct trainer *t, const char *phase, const char *text, bool epoch_done)
 {
     const struct train_config *c = &t->config;
     const struct checkpoint_state *s = &t->state;
@@ -136,7 +137,7 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
         .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
         .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
         .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
-        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .data_share = data_share(t),
+        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text, .data_share = data_share(t),
     };
     p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
     if (p.epoch < 1)
@@ -146,6 +147,17 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
         p.eta_seconds = passed / (double)done * (double)(t->steps - s->step);
     }
     return t->report ? t->report(t->report_ctx, &p, epoch_done) : 0;
+}
+
+static int tell(struct trainer *t, const char *phase, bool epoch_done)
+{
+    return tell_text(t, phase, NULL, epoch_done);
+}
+
+/* A checkpoint_tell_fn; ctx is a struct trainer. */
+static void tell_user(void *ctx, bool warning, const char *text)
+{
+    tell_text(ctx, warning ? "warning" : "notice", text, false);
 }
 
 /* ---- evaluating ---- */
@@ -182,7 +194,9 @@ static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error
     tell(t, "checkpoint", false);
     struct checkpoint_target target = checkpoint_of(t);
     t->last_checkpoint = clock_seconds();
-    enum simclr_status status = broken_list(t->run, &t->data, &t->broken, err);
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
+        status = broken_list(t->run, &t->data, &t->broken, err);
     return status == SIMCLR_OK ? checkpoint_write(t->run, t->config.keep, &target, &t->state, err) : status;
 }
 
@@ -265,6 +279,8 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
         status = evaluate(t, &t->knn, err);
     if (status == SIMCLR_OK)
+        status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
         status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK)
         status = write_metrics(t, seconds, err);
@@ -322,34 +338,36 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
 
 /* ---- the run folder ---- */
 
-static enum simclr_status check_folder(const char *run, bool resume, struct simclr_error *err)
+static enum simclr_status open_folder(struct trainer *t, bool resume, struct simclr_error *err)
 {
-    char config_path[4096], newest[4096];
-    snprintf(config_path, sizeof config_path, "%s/config.json", run);
-    checkpoint_newest(newest, sizeof newest, run);
-    if (!resume && (newest[0] || access(config_path, F_OK) == 0))
-        return fail(err, SIMCLR_ERR_USAGE, "%s already holds a run; go on with --resume or choose another folder with -o", run);
-    return folder_check_writable(run, err);
+    enum simclr_status status = run_folder_open(&t->folder, t->run, resume, err);
+    if (status == SIMCLR_OK && t->folder.lock < 0)
+        tell_user(t, true, "the run's folder is on a file system without locks: see to it that no other run uses it");
+    return status;
 }
 
-/* A resumed run restores its newest checkpoint; a new one writes config.json and evaluates the untrained encoder. */
+/* A resumed run restores its newest whole checkpoint; a new one writes config.json and evaluates the untrained encoder. */
 static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
 {
     char path[4096];
+    bool found = false;
+    enum simclr_status status = SIMCLR_OK;
     t->knn = t->state.knn_untrained = -1;
-    checkpoint_newest(path, sizeof path, t->run);
-    if (resume && path[0]) {
+    if (resume) {
         struct checkpoint_target target = checkpoint_of(t);
-        enum simclr_status status = checkpoint_load(path, &target, &t->state, err);
-        if (status == SIMCLR_OK)
+        status = checkpoint_resume(t->run, t->config.keep, &target, &t->state, &found, tell_user, t, err);
+        if (status == SIMCLR_OK && found)
             status = broken_list(t->run, &t->data, &t->broken, err);
-        return status == SIMCLR_OK ? metrics_rewind(t->run, t->state.step, err) : status;
+        if (status == SIMCLR_OK && found)
+            status = metrics_rewind(t->run, t->state.step, err);
     }
+    if (status != SIMCLR_OK || found)
+        return status;
+    if (resume)
+        tell_user(t, false, "no checkpoint there yet: beginning");
     snprintf(path, sizeof path, "%s/config.json", t->run);
-    enum simclr_status status = folder_create(t->run, err);
     broken_clear(t->run);
-    if (status == SIMCLR_OK)
-        status = train_config_save(&t->config, path, err);
+    status = train_config_save(&t->config, path, err);
     if (status == SIMCLR_OK)
         status = metrics_rewind(t->run, 0, err);
     if (status == SIMCLR_OK)
@@ -362,7 +380,7 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
 {
     struct trainer t = {.config = *config, .engine = engine, .run = run, .report = report, .report_ctx = ctx};
     *result = (struct train_result){.knn = -1, .knn_untrained = -1};
-    enum simclr_status status = check_folder(run, resume, err);
+    enum simclr_status status = open_folder(&t, resume, err);
     if (status == SIMCLR_OK)
         status = set_up(&t, err);
     if (status == SIMCLR_OK)

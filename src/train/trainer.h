@@ -43,7 +43,8 @@ struct train_progress {
     double knn;                /* < 0: not computed yet */
     double knn_untrained;
     double retrieval1;
-    const char *phase;         /* "train", "knn", "checkpoint" */
+    const char *phase;         /* "train", "knn", "checkpoint"; "notice", "warning": text is a sentence for the user */
+    const char *text;          /* else NULL */
 };
 
 /* Called after each step and phase; returning non-zero stops the run after a checkpoint (SIMCLR_ERR_CANCELLED). */
@@ -57,7 +58,7 @@ struct train_result {
 
 void train_defaults(struct train_config *config); /* the reference's: resnet50, batch 32, lr 3e-4, Adam, tau 0.07, 50 epochs... */
 
-/* Runs config in folder run. resume: go on from the newest checkpoint there, or start if there is none. Without it a folder that
+/* Runs config in folder run. resume: go on from the newest whole checkpoint there, or start if there is none. Without it a folder that
  * already holds a run is refused. */
 enum simclr_status train_run(const struct train_config *config, const char *run, bool resume, const struct engine *engine,
                              train_report_fn *report, void *ctx, struct train_result *result, struct simclr_error *err);

@@ -1,0 +1,43 @@
+/* Runs of a few steps on a few pictures, whole or interrupted, and the comparison of what they leave. */
+#ifndef TESTS_SMALL_RUNS_H
+#define TESTS_SMALL_RUNS_H
+
+#include "train/trainer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SIDE = 8, PICTURES = 20, BATCH = 4, STEPS = 8 }; /* 18 are trained on: 4 steps an epoch, 2 epochs */
+
+/* Of the test that runs: a folder, the settings of its runs (a checkpoint every 3 steps, all kept), what the last one gave. */
+extern char *root;
+extern struct simclr_error err;
+extern struct train_config config;
+extern struct train_result result;
+extern char told[8192]; /* its notices and warnings, "phase: text" a line */
+
+void small_runs_begin(void);
+void small_runs_end(void);
+
+/* PICTURES pictures of one grey each, 10 i + shade for picture i, with labels of two classes: root/NAME.npy. */
+void write_set(const char *name, int shade);
+
+struct interruption {
+    uint64_t step; /* 0: never */
+    bool kill;     /* as by kill -9: no checkpoint is written */
+};
+
+/* Trains in root/run. */
+enum simclr_status run_on(const char *isa, int threads, const char *run, bool resume, struct interruption stop);
+void run_whole(const char *run);
+void resume_on(const char *isa, int threads, const char *run);
+
+/* A file of a run, freed with free(). */
+char *file_of(size_t *size, const char *run, const char *name);
+
+/* Metrics are compared without what was timed; a run by its last checkpoint and its metrics. */
+void expect_same_file(const char *run, const char *other, const char *name);
+void expect_same_metrics(const char *run, const char *other);
+void expect_same_run(const char *run, const char *other);
+
+#endif
