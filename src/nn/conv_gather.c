@@ -17,6 +17,7 @@ enum {
     LEAST_DEPTH = 64,         /* steps of k in a call, however small the cache */
     TALL_TILE = 12,           /* rows of a tile for which a step of B from L2, 128 bytes, is there in time */
     ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
+    FEW_CELLS = 1024,         /* up to which the threads divide panels, not cells: each packs its own, and they meet once */
     GROUP_FLOATS = 1 << 20,   /* of panels, above which they are worked on in groups: L3 need not hold all of them */
     SHORT_STRETCH = 128,      /* steps of k up to which a call gets four tiles */
     LINE_FLOATS = 16,
@@ -78,7 +79,11 @@ static void choose_tasks(struct conv_gather *g)
         g->tasks -= g->tasks % g->threads;
     g->panels = divide_up(g->k, g->kernels->nr);
     g->groups = 1;
-    if (g->threads > 1 && g->tasks < 2 * g->threads)
+    g->apart = g->window == 1 && !g->copy && g->threads > 1 && lines * g->cols <= FEW_CELLS && g->panels % g->threads == 0;
+    if (g->apart) {
+        g->tasks = 1;
+        g->groups = g->threads;
+    } else if (g->threads > 1 && g->tasks < 2 * g->threads)
         g->groups = min_int(g->panels, divide_up(2 * g->threads, g->tasks));
     else if (g->window == 1 && !g->copy)
         g->groups = (int)(((size_t)g->c * g->k + GROUP_FLOATS - 1) / GROUP_FLOATS);
@@ -406,6 +411,8 @@ static void run_task(void *ctx, size_t chunk, int thread)
     const struct conv_gather *g = run->g;
     int task = (int)(chunk % g->tasks), group = (int)(chunk / g->tasks);
     int panel_begin = (int)((int64_t)g->panels * group / g->groups), panel_end = (int)((int64_t)g->panels * (group + 1) / g->groups);
+    for (int panel = panel_begin; g->apart && panel < panel_end; panel++)
+        pack_panel(ctx, (size_t)panel, thread);
     int64_t line = task_begin(run, task), end = task_begin(run, task + 1);
     size_t slice = run->sums ? run->slices->count * task / g->tasks : 0;
     while (line < end) {
@@ -427,7 +434,8 @@ bool conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const s
     int classes = g->out_step * g->out_step;
     for (int id = 0; id < classes; id++)
         fill_indices(g, &g->classes[id]);
-    par_for(g->threads, (size_t)classes * g->panels, pack_panel, &run);
+    if (!g->apart)
+        par_for(g->threads, (size_t)classes * g->panels, pack_panel, &run);
     par_for(g->threads, (size_t)g->tasks * g->groups, run_task, &run);
     return fused || !sums;
 }

@@ -50,6 +50,7 @@ struct conv_gather {
     ptrdiff_t pitch, row_pitch, image_pitch; /* between pixels, rows and images of what brgemm reads */
     int unit_images, unit_rows;   /* of a block, at most: whole images, or rows of cells of one */
     int tasks, panels, groups;    /* tasks: ranges of lines of cells; panels of nr columns, in so many groups of separate tasks */
+    bool apart;                   /* each group of panels is packed by its own task */
 
     struct conv_class classes[CONV_MAX_STRIDE * CONV_MAX_STRIDE];
     float *packed;
