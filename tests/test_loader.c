@@ -193,6 +193,29 @@ Test(loader, files_that_vanish_meanwhile_are_skipped)
     dataset_close(set);
 }
 
+/* Once decoded they are not read again: their files may go. Without a cache none can be read then. */
+Test(loader, what_is_cached_is_not_read_again)
+{
+    static float want[2 * COUNT * FLOATS], got[2 * COUNT * FLOATS];
+    struct dataset *set = pictures(COUNT);
+    struct loader *cached = make(set, 2, (size_t)-1), *passing = make(set, 2, 0);
+    epoch_of(cached, got, 1, 4);
+    epoch_of(passing, want, 1, 4);
+    epoch_of(passing, want, 2, 4);
+    char name[64];
+    for (size_t i = 0; i < COUNT; i++)
+        cr_assert_eq(unlink(temp_path(root, "%s", dataset_item_name(set, i, name, sizeof name))), 0);
+    epoch_of(cached, got, 2, 4);
+    cr_expect_arr_eq(got, want, sizeof got);
+    const char *const *messages;
+    cr_expect_eq(loader_broken(cached, &messages), 0);
+    struct simclr_error err = {""};
+    cr_expect_neq(loader_batch(passing, got, 3, 0, 4, &err), SIMCLR_OK);
+    loader_free(cached);
+    loader_free(passing);
+    dataset_close(set);
+}
+
 /* All threads' seconds, and those of training alone. */
 Test(loader, time_spent_is_counted)
 {
