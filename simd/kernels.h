@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { LINE_FLOATS = 16 }; /* of a cache line, on every CPU that we know */
+
 /* Kinds of Winograd transforms. Inputs, points and outputs of a tile along one dimension, and how far apart tiles' inputs begin: */
 enum winograd {
     WINOGRAD_4X4,          /* stride 1: 6 -> 6 -> 4, 4 apart; 36 products for 144 */
@@ -36,7 +38,7 @@ struct kernels {
      * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr], of whose columns the first n count, whatever
      * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C.
      * soon, unless NULL, is memory to be fetched into L2 meanwhile, which changes no result: while tile t of up to mr rows passes
-     * over p, the cache lines at soon + 16 t + p soon_row. */
+     * over p, the cache lines at soon + LINE_FLOATS t + p soon_row. */
     void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
                       const float *soon, ptrdiff_t soon_row);
 

@@ -2,6 +2,8 @@
 #define _DEFAULT_SOURCE
 #include "tests/harness.h"
 
+#include "base/arena.h"
+
 #include "base/rng.h"
 
 #include <math.h>
@@ -109,4 +111,18 @@ const char *fixture_path(const char *name)
     const char *folder = getenv("TEST_DATA");
     snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : "tests/fixtures", name);
     return path;
+}
+
+void *allocate(size_t count, size_t size)
+{
+    void *p = alloc_aligned(count, size);
+    cr_assert_not_null(p);
+    return p;
+}
+
+float *random_array(size_t count, uint64_t seed)
+{
+    float *p = allocate(count, sizeof *p);
+    fill_random(p, count, seed);
+    return p;
 }

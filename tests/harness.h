@@ -20,6 +20,10 @@ size_t test_isas(const struct kernels *isas[8]);
 void fill_random(float *p, size_t count, uint64_t seed);
 void fill_patterns(float *p, size_t count, uint64_t seed);
 
+/* count * size bytes as alloc_aligned gives them, or the test fails; and so many floats of fill_random. Freed by free(). */
+void *allocate(size_t count, size_t size);
+float *random_array(size_t count, uint64_t seed);
+
 /* Fails the test with the first differing index, both values and the label. Bits are compared; all NaNs are equal. */
 void expect_same_bits(const float *expected, const float *got, size_t count, const char *label, ...)
     __attribute__((format(printf, 4, 5)));

@@ -185,27 +185,38 @@ Test(cli, training_on_a_packed_set_is_training_on_the_set)
     expect_refusal("pack -o t.npy --epochs 3", 2, "--epochs");
 }
 
-static void pause_for(double seconds);
+static void pause_for(double seconds)
+{
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+}
 
-/* Starts a pack of many seconds and sends it `signal` once it writes; returns its exit code. */
-static int interrupt_pack(int signal)
+/* Starts the program and sends it `signal` once the file has that many bytes, or after a minute; returns its exit code. */
+static int interrupt_when(const char *file, off_t bytes, int signal, const char *const argv[])
 {
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
-        int null = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        dup2(null, 1);
-        dup2(null, 2);
-        execl(binary, "simclr", "pack", "-o", "s.npy", "--image-size", "512", "--channels", "1", "--threads", "1", NULL);
+        int out = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        dup2(out, 1);
+        dup2(out, 2);
+        execv(binary, (char *const *)argv);
         _exit(127);
     }
     struct stat st;
-    for (int i = 0; i < 1200 && (stat("s.npy.tmp", &st) != 0 || st.st_size < 1 << 20); i++)
-        pause_for(0.01);
+    for (int i = 0; i < 3000 && (stat(file, &st) != 0 || st.st_size < bytes); i++)
+        pause_for(0.02);
     kill(child, signal);
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* A pack of many seconds, once it writes. */
+static int interrupt_pack(int signal)
+{
+    return interrupt_when("s.npy.tmp", 1 << 20, signal, (const char *const[]){
+        "simclr", "pack", "-o", "s.npy", "--image-size", "512", "--channels", "1", "--threads", "1", NULL});
 }
 
 Test(cli, an_interrupted_pack_leaves_no_file)
@@ -221,33 +232,14 @@ Test(cli, an_interrupted_pack_leaves_no_file)
     cr_expect_eq(system("ls *.tmp >left.txt 2>&1"), 512, "what was left is gone");
 }
 
-static void pause_for(double seconds)
-{
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&t, NULL);
-}
-
-/* Starts a run and stops it by `signal` once its first metrics line is there; returns its exit code. */
+/* A run, once its first metrics line is there. */
 static int interrupt(const char *run_folder, int signal)
 {
     char metrics[256];
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", run_folder);
-    pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        int null = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        dup2(null, 1);
-        dup2(null, 2);
-        execl(binary, "simclr", "train", "--arch", "resnet18", "--width", "0.25", "--image-size", "8", "--stem", "cifar", "--batch-size",
-              "8", "--limit", "40", "--out-dim", "16", "--augment", "cifar", "--threads", "1", "--epochs", "8", "--resume", "-o", run_folder, NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 600 && access(metrics, F_OK) != 0; i++)
-        pause_for(0.05);
-    kill(child, signal);
-    int status;
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return interrupt_when(metrics, 0, signal, (const char *const[]){
+        "simclr", "train", "--arch", "resnet18", "--width", "0.25", "--image-size", "8", "--stem", "cifar", "--batch-size", "8", "--limit",
+        "40", "--out-dim", "16", "--augment", "cifar", "--threads", "1", "--epochs", "8", "--resume", "-o", run_folder, NULL});
 }
 
 Test(cli, an_interrupted_run_goes_on_to_the_same_weights)

@@ -10,20 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *allocate(size_t count, size_t size)
-{
-    void *p = alloc_aligned(count, size);
-    cr_assert_not_null(p);
-    return p;
-}
-
-static float *random_floats(size_t count, uint64_t seed)
-{
-    float *p = allocate(count, sizeof *p);
-    fill_random(p, count, seed);
-    return p;
-}
-
 static struct ntxent_result run(const struct engine *engine, float *dz, const float *z, int rows, int d, float tau)
 {
     struct ntxent_result result;
@@ -193,7 +179,7 @@ Test(ntxent, matches_double_oracle)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         int rows = cases[c].rows, d = cases[c].d;
         size_t count = (size_t)rows * (size_t)d;
-        float *z = random_floats(count, c), *dz = allocate(count, sizeof *dz), *want_dz = allocate(count, sizeof *want_dz);
+        float *z = random_array(count, c), *dz = allocate(count, sizeof *dz), *want_dz = allocate(count, sizeof *want_dz);
         double *exact = allocate(count, sizeof *exact);
         for (size_t i = 0; i < count / 2; i++) /* views that resemble each other, so that retrieval is neither 0 nor 1 */
             z[count / 2 + i] = z[i] + 0.8f * z[count / 2 + i];
@@ -252,7 +238,7 @@ Test(ntxent, same_bits_on_every_isa_and_thread_count)
     for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
         int rows = shapes[c][0], d = shapes[c][1];
         size_t size = (size_t)rows * (size_t)d;
-        float *z = random_floats(size, c), *want = allocate(size, sizeof *want), *got = allocate(size, sizeof *got);
+        float *z = random_array(size, c), *want = allocate(size, sizeof *want), *got = allocate(size, sizeof *got);
         struct ntxent_result first = {0};
         for (size_t i = 0; i < count; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
@@ -301,7 +287,7 @@ Test(ntxent, similarities_that_are_not_kept_are_recomputed)
     enum { ROWS = 7200, D = 3, STEP = 97 };
     struct engine engine = best_engine();
     cr_assert(ntxent_scratch(&engine, ROWS, D) < sizeof(float) * ROWS * ROWS / 2);
-    float *z = random_floats(ROWS * D, 8), *dz = allocate(ROWS * D, sizeof *dz);
+    float *z = random_array(ROWS * D, 8), *dz = allocate(ROWS * D, sizeof *dz);
     double *u = allocate(ROWS * D, sizeof *u), *norm = allocate(ROWS, sizeof *norm), *sum = allocate(ROWS, sizeof *sum);
     for (int i = 0; i < ROWS; i++) {
         const float *row = z + i * D;

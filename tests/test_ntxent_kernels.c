@@ -6,20 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *allocate(size_t count, size_t size)
-{
-    void *p = alloc_aligned(count, size);
-    cr_assert_not_null(p);
-    return p;
-}
-
-static float *random_floats(size_t count, uint64_t seed)
-{
-    float *p = allocate(count, sizeof *p);
-    fill_random(p, count, seed);
-    return p;
-}
-
 /* One call of each kernel on guarded copies of the same numbers; out receives everything that it wrote. */
 struct kernel_case {
     int rows, d, m;
@@ -43,7 +29,7 @@ static size_t append(float *out, size_t at, const void *from, size_t floats)
 static size_t run_kernels(const struct kernels *k, float *out, const struct kernel_case *c)
 {
     size_t size = (size_t)c->rows * (size_t)c->d, m = (size_t)c->m, tile = m * NTXENT_TILE, written = 0;
-    float *numbers = random_floats(size + tile + m * 16 + 4 * NTXENT_TILE, 5);
+    float *numbers = random_array(size + tile + m * 16 + 4 * NTXENT_TILE, 5);
     float *x = guarded(numbers, size, c->at_start), *u = guarded(NULL, size, c->at_start);
     float *norm = guarded(NULL, (size_t)c->rows, c->at_start), *dx = guarded(NULL, size, c->at_start);
     k->l2_normalize(u, norm, x, (size_t)c->rows, c->d);

@@ -23,8 +23,6 @@ struct product {
     ptrdiff_t soon_row;
 };
 
-enum { LINE_FLOATS = 16 };
-
 /* The first n columns at c, in two vectors if wide. Nothing beyond them is touched. */
 ALWAYS_INLINE void load_columns(vf v[2], const float *c, const bool wide, int n)
 {

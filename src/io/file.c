@@ -36,14 +36,18 @@ static void writer_clear(struct file_writer *writer)
     *writer = (struct file_writer){.fd = -1};
 }
 
+bool file_is_at(int fd, const char *path)
+{
+    struct stat held, named;
+    return fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
 /* Alone with the temporary file, which its last owner may just have renamed. A file system without locks is taken at its word. */
 static bool take(const struct file_writer *writer)
 {
-    struct stat ours, there;
     if (flock(writer->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
         return false;
-    return fstat(writer->fd, &ours) == 0 && stat(writer->temporary, &there) == 0 && ours.st_ino == there.st_ino &&
-           ours.st_dev == there.st_dev;
+    return file_is_at(writer->fd, writer->temporary);
 }
 
 enum simclr_status file_begin(struct file_writer *writer, const char *path, struct simclr_error *err)
@@ -89,18 +93,12 @@ enum simclr_status file_put(struct file_writer *writer, const void *data, size_t
 
 enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const void *data, size_t size, struct simclr_error *err)
 {
-    const char *at = data;
-    while (size > 0) {
-        ssize_t done = pwrite(writer->fd, at, size, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return write_failed(writer->temporary, err);
-        at += done;
-        offset += (size_t)done;
-        size -= (size_t)done;
-    }
-    return SIMCLR_OK;
+    if (lseek(writer->fd, (off_t)offset, SEEK_SET) < 0)
+        return write_failed(writer->temporary, err);
+    enum simclr_status status = file_put(writer, data, size, err);
+    if (status == SIMCLR_OK && lseek(writer->fd, 0, SEEK_END) < 0)
+        status = write_failed(writer->temporary, err);
+    return status;
 }
 
 /* A rename survives a power cut only once its folder is on disk. Some file systems, and folders that may not be read, cannot be
@@ -122,35 +120,28 @@ static int sync_folder_of(const char *path)
     return bad ? -1 : 0;
 }
 
+/* Renamed before it is closed: with the file goes its lock, and the next writer would begin with what is still called path.tmp. */
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err)
 {
-    int bad = fsync(writer->fd) < 0 && errno != EINVAL; /* EINVAL: a pipe or the like */
-    int reason = errno;
-    if (close(writer->fd) < 0 && !bad) {
-        bad = 1;
-        reason = errno;
-    }
-    writer->fd = -1;
-    if (!bad && (rename(writer->temporary, writer->path) < 0 || sync_folder_of(writer->path) < 0)) {
-        bad = 1;
-        reason = errno;
-    }
-    if (bad) {
-        errno = reason;
+    bool unsynced = fsync(writer->fd) < 0 && errno != EINVAL; /* EINVAL: a pipe or the like */
+    if (unsynced || rename(writer->temporary, writer->path) < 0) {
         enum simclr_status status = write_failed(writer->path, err);
         file_abandon(writer);
         return status;
     }
+    enum simclr_status status = sync_folder_of(writer->path) < 0 ? write_failed(writer->path, err) : SIMCLR_OK;
+    if (close(writer->fd) < 0 && status == SIMCLR_OK)
+        status = write_failed(writer->path, err);
     writer_clear(writer);
-    return SIMCLR_OK;
+    return status;
 }
 
 void file_abandon(struct file_writer *writer)
 {
-    if (writer->fd >= 0)
-        close(writer->fd);
     if (writer->temporary)
         unlink(writer->temporary);
+    if (writer->fd >= 0)
+        close(writer->fd);
     writer_clear(writer);
 }
 

@@ -4,6 +4,7 @@
 
 #include "simclr/simclr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A file being written beside its place: path.tmp until file_commit. */
@@ -30,6 +31,9 @@ enum simclr_status file_append(const char *path, const void *data, size_t size, 
 
 /* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */
 enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err);
+
+/* The open file is what path names now; false where it was removed or replaced. */
+bool file_is_at(int fd, const char *path);
 
 /* Creates the folder and its parents; an existing folder is fine. */
 enum simclr_status folder_create(const char *path, struct simclr_error *err);

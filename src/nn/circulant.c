@@ -26,7 +26,7 @@ static int end_of(const struct circulant *c, int block)
     return end < c->tiles ? end : c->tiles;
 }
 
-void circulant_visit(const struct circulant *c, int round, size_t chunk, void (*fn)(void *ctx, int row, int col), void *ctx)
+void circulant_visit(const struct circulant *c, int round, size_t chunk, circulant_fn *fn, void *ctx)
 {
     int rows = (int)chunk, cols = (rows + round) % c->blocks;
     for (int row = rows * c->block; row < end_of(c, rows); row++)

@@ -21,7 +21,9 @@ struct circulant circulant_of(int tiles);
 /* Pairs of blocks in a round. */
 size_t circulant_chunks(const struct circulant *c, int round);
 
+typedef void circulant_fn(void *ctx, int row, int col);
+
 /* Calls fn for the pairs of tiles of one chunk, row by row; within a block, in round 0, only where row <= col. */
-void circulant_visit(const struct circulant *c, int round, size_t chunk, void (*fn)(void *ctx, int row, int col), void *ctx);
+void circulant_visit(const struct circulant *c, int round, size_t chunk, circulant_fn *fn, void *ctx);
 
 #endif

@@ -17,7 +17,7 @@ struct conv_shape conv_shape(int n, int h, int w, int c, int k, int r, int strid
 struct conv_shape conv_flatten(const struct conv_shape *shape)
 {
     int64_t pixels = (int64_t)shape->n * shape->h * shape->w;
-    if (shape->r != 1 || shape->stride != 1 || shape->pad != 0 || pixels > INT_MAX)
+    if (!conv_is_product(shape) || pixels > INT_MAX)
         return *shape;
     return conv_shape(1, (int)pixels, 1, shape->c, shape->k, 1, 1, 0);
 }

@@ -20,7 +20,6 @@ enum {
     FEW_CELLS = 1024,         /* up to which the threads divide panels, not cells: each packs its own, and they meet once */
     GROUP_FLOATS = 1 << 20,   /* of panels, above which they are worked on in groups: L3 need not hold all of them */
     SHORT_STRETCH = 128,      /* steps of k up to which a call gets four tiles */
-    LINE_FLOATS = 16,
     BURST_LINES = 100,        /* of the next source between two calls, above which a call gets one tile */
 };
 
@@ -79,8 +78,8 @@ static void choose_tasks(struct conv_gather *g)
         g->tasks -= g->tasks % g->threads;
     g->panels = divide_up(g->k, g->kernels->nr);
     g->groups = 1;
-    g->apart = g->window == 1 && !g->copy && g->threads > 1 && lines * g->cols <= FEW_CELLS && g->panels % g->threads == 0;
-    if (g->apart) {
+    g->own_panels = g->window == 1 && !g->copy && g->threads > 1 && lines * g->cols <= FEW_CELLS && g->panels % g->threads == 0;
+    if (g->own_panels) {
         g->tasks = 1;
         g->groups = g->threads;
     } else if (g->threads > 1 && g->tasks < 2 * g->threads)
@@ -411,7 +410,7 @@ static void run_task(void *ctx, size_t chunk, int thread)
     const struct conv_gather *g = run->g;
     int task = (int)(chunk % g->tasks), group = (int)(chunk / g->tasks);
     int panel_begin = (int)((int64_t)g->panels * group / g->groups), panel_end = (int)((int64_t)g->panels * (group + 1) / g->groups);
-    for (int panel = panel_begin; g->apart && panel < panel_end; panel++)
+    for (int panel = panel_begin; g->own_panels && panel < panel_end; panel++)
         pack_panel(ctx, (size_t)panel, thread);
     int64_t line = task_begin(run, task), end = task_begin(run, task + 1);
     size_t slice = run->sums ? run->slices->count * task / g->tasks : 0;
@@ -434,7 +433,7 @@ bool conv_gather_run(struct conv_gather *g, float *out, bool accumulate, const s
     int classes = g->out_step * g->out_step;
     for (int id = 0; id < classes; id++)
         fill_indices(g, &g->classes[id]);
-    if (!g->apart)
+    if (!g->own_panels)
         par_for(g->threads, (size_t)classes * g->panels, pack_panel, &run);
     par_for(g->threads, (size_t)g->tasks * g->groups, run_task, &run);
     return fused || !sums;

@@ -50,7 +50,7 @@ struct conv_gather {
     ptrdiff_t pitch, row_pitch, image_pitch; /* between pixels, rows and images of what brgemm reads */
     int unit_images, unit_rows;   /* of a block, at most: whole images, or rows of cells of one */
     int tasks, panels, groups;    /* tasks: ranges of lines of cells; panels of nr columns, in so many groups of separate tasks */
-    bool apart;                   /* each group of panels is packed by its own task */
+    bool own_panels;              /* each group of panels is packed by its own task */
 
     struct conv_class classes[CONV_MAX_STRIDE * CONV_MAX_STRIDE];
     float *packed;
@@ -58,7 +58,10 @@ struct conv_gather {
     size_t copy_size;
 };
 
-/* The cases that are a plain matrix product: one image, every pixel a row of its own. */
+/* Pixel p of the output reads pixel p of the input, and nothing else. */
+static inline bool conv_is_product(const struct conv_shape *s) { return s->r == 1 && s->stride == 1 && s->pad == 0; }
+
+/* Products: one image, every pixel a row of its own. */
 struct conv_shape conv_flatten(const struct conv_shape *shape);
 
 /* A grid of pixels to read: rows x cols of an image (h, w, c), from (row0, col0) on, step apart; of each some channels. */

@@ -26,7 +26,6 @@ enum {
     TASKS = 2,           /* wanted for each thread */
     PADDING = 16,        /* floats between the rows of a copy of 128 channels, which would share 8 sets of L1 */
     SUM_FLOATS = 16 * 1024,
-    LINE_FLOATS = 16,
 };
 
 /* Where the rows of A of a block come from. */
@@ -69,13 +68,10 @@ static int choose_slices(size_t outputs, int chunks)
     return min_int(slices, chunks);
 }
 
-/* A matrix product: pixel p of the output reads pixel p of x. */
-static bool reads_product(const struct conv_shape *s) { return s->r == 1 && s->stride == 1 && s->pad == 0; }
-
 static void choose_source(struct weights_pass *p, bool normalised)
 {
     const struct conv_shape *s = &p->s;
-    p->source = reads_product(s) && !normalised && s->c <= DIRECT_CHANNELS ? DIRECT : s->r > 1 && s->c <= REGION_CHANNELS ? REGION : TAPS;
+    p->source = conv_is_product(s) && !normalised && s->c <= DIRECT_CHANNELS ? DIRECT : s->r > 1 && s->c <= REGION_CHANNELS ? REGION : TAPS;
     p->units = p->source == REGION ? s->r : s->r * s->r;
     p->unit_rows = p->source == REGION ? s->r * s->c : s->c;
     p->blocks = divide_up(p->unit_rows, BLOCK_ROWS);
@@ -202,7 +198,7 @@ static struct ahead look_ahead(const struct weights_pass *p, const struct group 
 {
     const struct conv_shape *s = &p->s;
     int nr = p->kernels->nr, dy_floats = min_int(s->k, g->panel_end * nr) - g->panel * nr;
-    int x_columns = reads_product(s) ? divide_up(s->c, LINE_FLOATS) : 0;
+    int x_columns = conv_is_product(s) ? divide_up(s->c, LINE_FLOATS) : 0;
     return (struct ahead){
         .x = p->input->x + ((ptrdiff_t)next->image * s->h + next->row) * s->w * s->c, .x_row = s->c,
         .dy = next->dy + g->panel * nr, .dy_row = s->k,

@@ -22,6 +22,7 @@ struct pass {
     const struct kernels *kernels;
     struct circulant schedule;
     int round;
+    circulant_fn *visit; /* what is done with a pair of tiles in this pass */
     int rows, d, half, tiles;
     float inv_tau;
     const float *z;
@@ -244,13 +245,6 @@ static void sums_of_tile(void *ctx, int row, int col)
     count_ahead(p, s, row, col);
 }
 
-static void sums_of_chunk(void *ctx, size_t chunk, int thread)
-{
-    (void)thread;
-    struct pass *p = ctx;
-    circulant_visit(&p->schedule, p->round, chunk, sums_of_tile, p);
-}
-
 /* ---- Between the passes: the losses of a tile of rows, and the weights of their exponentials in the gradient ---- */
 
 static void losses_of_tile(void *ctx, size_t tile, int thread)
@@ -302,13 +296,6 @@ static void gradient_of_tile(void *ctx, int row, int col)
     }
 }
 
-static void gradient_of_chunk(void *ctx, size_t chunk, int thread)
-{
-    (void)thread;
-    struct pass *p = ctx;
-    circulant_visit(&p->schedule, p->round, chunk, gradient_of_tile, p);
-}
-
 /* Both sides together, then through the normalisation. */
 static void finish_tile(void *ctx, size_t tile, int thread)
 {
@@ -343,10 +330,18 @@ static struct ntxent_result reduce(const struct pass *p)
     };
 }
 
-static void for_all_pairs(struct pass *p, int threads, par_fn *fn)
+static void visit_chunk(void *ctx, size_t chunk, int thread)
 {
+    (void)thread;
+    struct pass *p = ctx;
+    circulant_visit(&p->schedule, p->round, chunk, p->visit, p);
+}
+
+static void for_all_pairs(struct pass *p, int threads, circulant_fn *visit)
+{
+    p->visit = visit;
     for (p->round = 0; p->round < p->schedule.rounds; p->round++)
-        par_for(threads, circulant_chunks(&p->schedule, p->round), fn, p);
+        par_for(threads, circulant_chunks(&p->schedule, p->round), visit_chunk, p);
 }
 
 void ntxent(const struct engine *engine, struct ntxent_result *result, float *dz, const float *z, int rows, int d, float tau,
@@ -365,10 +360,10 @@ void ntxent(const struct engine *engine, struct ntxent_result *result, float *dz
     size_t tiles = (size_t)p.tiles;
     par_for(engine->threads, tiles, prepare_tile, &p);
     par_for(engine->threads, ((size_t)p.half + TILE - 1) / TILE, positive_tile, &p);
-    for_all_pairs(&p, engine->threads, sums_of_chunk);
+    for_all_pairs(&p, engine->threads, sums_of_tile);
     par_for(engine->threads, tiles, losses_of_tile, &p);
     if (dz) {
-        for_all_pairs(&p, engine->threads, gradient_of_chunk);
+        for_all_pairs(&p, engine->threads, gradient_of_tile);
         par_for(engine->threads, tiles, finish_tile, &p);
     }
     *result = reduce(&p);

@@ -47,12 +47,6 @@ static void write_holder(int fd)
 }
 
 /* A holder removes its lock file before it lets go, so whoever waited for it holds a file that no other can find. */
-static bool is_current(int fd, const char *path)
-{
-    struct stat held, named;
-    return fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
-}
-
 static enum simclr_status lock(struct run_folder *folder, struct simclr_error *err)
 {
     char path[PATH_SIZE], holder[128] = "";
@@ -62,7 +56,7 @@ static enum simclr_status lock(struct run_folder *folder, struct simclr_error *e
         if (fd < 0)
             return fail(err, SIMCLR_ERR_IO, "cannot write in the folder %s: %s; choose another with -o", folder->path, strerror(errno));
         int taken = flock(fd, LOCK_EX | LOCK_NB) < 0, reason = errno;
-        if (!taken && is_current(fd, path)) {
+        if (!taken && file_is_at(fd, path)) {
             folder->lock = fd;
             write_holder(fd);
             return SIMCLR_OK;
@@ -146,7 +140,7 @@ void run_folder_close(struct run_folder *folder)
     if (folder->lock < 0)
         return;
     lock_path(path, folder->path);
-    if (is_current(folder->lock, path))
+    if (file_is_at(folder->lock, path))
         unlink(path);
     close(folder->lock);
     folder->lock = -1;
