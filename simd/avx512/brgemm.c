@@ -5,21 +5,21 @@
  * split evenly, as for AVX2: 32 rows are 11+11+10. */
 #include "shared/tile.h"
 
-ALWAYS_INLINE void tile_of(int rows, const bool wide, const struct product *g, int i0)
+ALWAYS_INLINE void tile_of(int rows, const bool wide, const bool brief, const struct product *g, int i0)
 {
     switch (rows) {
-    case 1: tile(1, wide, g, i0); break;
-    case 2: tile(2, wide, g, i0); break;
-    case 3: tile(3, wide, g, i0); break;
-    case 4: tile(4, wide, g, i0); break;
-    case 5: tile(5, wide, g, i0); break;
-    case 6: tile(6, wide, g, i0); break;
-    case 7: tile(7, wide, g, i0); break;
-    case 8: tile(8, wide, g, i0); break;
-    case 9: tile(9, wide, g, i0); break;
-    case 10: tile(10, wide, g, i0); break;
-    case 11: tile(11, wide, g, i0); break;
-    default: tile(12, wide, g, i0); break;
+    case 1: tile(1, wide, brief, g, i0); break;
+    case 2: tile(2, wide, brief, g, i0); break;
+    case 3: tile(3, wide, brief, g, i0); break;
+    case 4: tile(4, wide, brief, g, i0); break;
+    case 5: tile(5, wide, brief, g, i0); break;
+    case 6: tile(6, wide, brief, g, i0); break;
+    case 7: tile(7, wide, brief, g, i0); break;
+    case 8: tile(8, wide, brief, g, i0); break;
+    case 9: tile(9, wide, brief, g, i0); break;
+    case 10: tile(10, wide, brief, g, i0); break;
+    case 11: tile(11, wide, brief, g, i0); break;
+    default: tile(12, wide, brief, g, i0); break;
     }
 }
 
@@ -46,12 +46,15 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
 {
     const struct product g = {.c = c, .c_row = c_row, .a = a, .a_row = a_row, .a_tap = a_tap, .b = b, .m = m, .n = n, .k = k, .taps = taps,
                               .accumulate = accumulate};
+    const bool brief = taps * (k / FETCH_STEPS) < GEMM_MR;
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
-        if (n > VL)
-            tile_of(rows + (t < extra), true, &g, i0);
+        if (brief && n > VL)
+            tile_of(rows + (t < extra), true, true, &g, i0);
+        else if (n > VL)
+            tile_of(rows + (t < extra), true, false, &g, i0);
         else
-            tile_of(rows + (t < extra), false, &g, i0);
+            tile_of(rows + (t < extra), false, false, &g, i0);
 }
 
 void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,

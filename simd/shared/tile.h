@@ -58,7 +58,7 @@ ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const 
 /* Rows of C are fetched while the products are formed, for from memory they would stall the tile's end, or the next one's begin:
  * one row every FETCH_STEPS steps of k. All of them at once take every line buffer that A and B wait for: a product of 64 channels
  * and 256 outputs then runs at 78 % of peak instead of 88. */
-enum { FETCH_STEPS = 4 };
+enum { FETCH_STEPS = 4, BRIEF_FETCH_STEPS = 2 };
 
 ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
 {
@@ -68,8 +68,9 @@ ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
 }
 
 /* Rows i0 .. i0 + mr of brgemm. */
-ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, int i0)
+ALWAYS_INLINE void tile(const int mr, const bool wide, const bool brief, const struct product *g, int i0)
 {
+    const ptrdiff_t fetch_steps = brief ? BRIEF_FETCH_STEPS : FETCH_STEPS;
     const ptrdiff_t *c_row = g->c_row + i0, *a_row = g->a_row + i0;
     vf acc[GEMM_MR][2];
     UNROLL
@@ -95,11 +96,11 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
             a[i] = g->a + g->a_tap[t] + a_row[i] + k;
         ptrdiff_t p = -k; /* up to zero: no register for its end */
 #pragma GCC unroll 1
-        for (; p <= -FETCH_STEPS; p += FETCH_STEPS, b += FETCH_STEPS * GEMM_NR) {
+        for (; p <= -fetch_steps; p += fetch_steps, b += fetch_steps * GEMM_NR) {
             fetch_row(g->c + *next, wide);
             next += next < last;
 #pragma GCC unroll 2
-            for (ptrdiff_t q = 0; q < FETCH_STEPS; q++)
+            for (ptrdiff_t q = 0; q < fetch_steps; q++)
                 step(acc, a, p + q, b + q * GEMM_NR, mr, wide);
         }
 #pragma GCC unroll 1
