@@ -50,7 +50,7 @@ void brgemm_tn_rows(Rows &rows)
             float *a = m.floats(PIXELS * M), *b = m.floats(static_cast<size_t>(PIXELS * n));
             float *c = m.zeros<float>(static_cast<size_t>(M * n));
             ptrdiff_t *a_row = offsets(m, PIXELS, M);
-            return [=] { k->brgemm_tn(c, n, a, a_row, b, M, n, PIXELS, nullptr, 0); };
+            return [=] { k->brgemm_tn(c, n, a, a_row, b, 0, nullptr, M, n, PIXELS, true, nullptr, 0); };
         });
     }});
 }
