@@ -18,13 +18,6 @@ const Peaks *peaks_of(const Report &report, const std::string &path)
     return nullptr;
 }
 
-std::string replace_all(std::string text, const std::string &from, const std::string &to)
-{
-    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-        text.replace(at, from.size(), to);
-    return text;
-}
-
 std::string escape(const std::string &text)
 {
     std::string out;
@@ -110,9 +103,11 @@ std::string heading(const Report &report)
         out += "</ul>\n";
     }
     out += "<dl>\n";
-    for (const auto &[key, value] : report.context)
+    for (auto [key, value] : report.context) {
+        std::replace(key.begin(), key.end(), '_', ' ');
         if (key != "warning") /* told above */
-            out += "<div><dt>" + escape(replace_all(key, "_", " ")) + "</dt><dd>" + escape(value) + "</dd></div>\n";
+            out += "<div><dt>" + escape(key) + "</dt><dd>" + escape(value) + "</dd></div>\n";
+    }
     return out + "</dl>\n";
 }
 
@@ -158,8 +153,8 @@ std::string table(const Report &report)
                       "<p class=\"tools\" hidden=\"hidden\"><label>Show rows with <input type=\"search\" placeholder=\"conv3x3 avx2\"/></label>"
                       " <output></output></p>\n"
                       "<div class=\"wide\"><table class=\"rows\">\n<thead><tr>";
-    static const char *const columns[] = {"kernel", "path", "shape", "time, \u00b5s", "GFLOP/s", "effective GFLOP/s", "GB/s", "FLOP/byte",
-                                          "% of limit", "limit", "spread, %", "more"};
+    static const char *const columns[] = {"kernel", "path", "shape", "time,\u00a0\u00b5s", "GFLOP/s", "effective GFLOP/s", "GB/s", "FLOP/byte",
+                                          "% of\u00a0limit", "limit", "spread,\u00a0%", "more"};
     for (const char *column : columns)
         out += format("<th scope=\"col\">%s</th>", column);
     out += "</tr></thead>\n<tbody>\n";

@@ -16,7 +16,7 @@ struct Group {
 };
 struct Kernel {
     std::string name;
-    const char *unit = "GB/s";
+    std::string unit = "GB/s";
     std::vector<Group> groups;
 };
 
@@ -62,7 +62,7 @@ std::vector<Kernel> gather(const Report &report)
         Kernel &kernel = named(kernels, row.kernel);
         if (row.get("effective_GFLOP/s") > 0)
             kernel.unit = "effective GFLOP/s";
-        else if (row.get("GFLOP/s") > 0 && std::string(kernel.unit) == "GB/s")
+        else if (row.get("GFLOP/s") > 0 && kernel.unit == "GB/s")
             kernel.unit = "GFLOP/s";
     }
     for (const std::string &path : paths_of(report))
@@ -70,7 +70,7 @@ std::vector<Kernel> gather(const Report &report)
             if (row.path == path) {
                 Kernel &kernel = named(kernels, row.kernel);
                 double effective = row.get("effective_GFLOP/s"), flops = row.get("GFLOP/s");
-                double rate = effective > 0 ? effective : std::string(kernel.unit) != "GB/s" ? flops : row.get("GB/s");
+                double rate = effective > 0 ? effective : kernel.unit != "GB/s" ? flops : row.get("GB/s");
                 std::vector<Bar> &bars = named(kernel.groups, without_batch(row.shape)).bars;
                 if (!bars.empty() && bars.back().path == path) /* the same shape with another batch */
                     bars.back().rate = std::max(bars.back().rate, rate);
@@ -91,6 +91,7 @@ Group mean_of(const Kernel &kernel, size_t &count)
     for (const Group &group : kernel.groups) {
         if (group.bars.size() < most)
             continue;
+        mean.name = group.name;
         for (size_t i = 0; i < most; i++) {
             if (count == 0)
                 mean.bars.push_back({group.bars[i].path, 0});
@@ -130,7 +131,7 @@ std::string card(const Report &report, const Kernel &kernel)
     if (several == 0)
         return "";
     std::string caption = "<b>" + escape(kernel.name) + "</b> " + kernel.unit + ", ";
-    caption += common == 1 ? "one shape" : format("mean of %zu shapes", common);
+    caption += common == 1 ? escape(mean.name) : format("mean of %zu shapes", common);
     std::string out = "<div class=\"kernel\">\n" + draw(report, mean, caption);
     if (several > 1) {
         out += format("<details><summary>%zu shapes</summary>\n", several);

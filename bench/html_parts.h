@@ -6,7 +6,6 @@
 
 std::string escape(const std::string &text); /* for text and attributes */
 std::string number(double value);            /* three digits that count, no exponent */
-std::string replace_all(std::string text, const std::string &from, const std::string &to);
 
 /* What rows of one colour and mark have in common. */
 struct Kind {

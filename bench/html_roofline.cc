@@ -7,8 +7,9 @@
 namespace {
 
 /* In SVG units: about a pixel where the page is wide. Text may become twice as large on a phone: margins allow for that. */
-const double WIDTH = 760, HEIGHT = 560, LEFT = 62, RIGHT = 744, TOP = 64, BOTTOM = 492, STRIP = 46;
-const double LETTER = 7.5;
+const double WIDTH = 760, HEIGHT = 560, LEFT = 62, RIGHT = 744, TOP = 44, BOTTOM = 496, STRIP = 46, LETTER = 7.8;
+/* FLOPs a byte: what has fewer only moves data, and is compared by its bytes, in a strip left of the chart. */
+const double LEAST_INTENSITY = 0.05;
 
 struct Axis {
     double low, high; /* values */
@@ -21,40 +22,49 @@ double rate(double flops_a_second) { return flops_a_second * 1e-9; }
 /* No row is above it, whatever its mix of reads and writes. */
 double fastest(const LevelPeak &level) { return rate(*std::max_element(level.bandwidth, level.bandwidth + PROBE_TRAFFICS)); }
 
+struct Range {
+    double low = INFINITY, high = 0;
+    void take(double value) { low = std::min(low, value), high = std::max(high, value); }
+};
+
 struct Plot {
     Axis x, y;
-    bool strip; /* rows without FLOPs have a place of their own, left of x.from */
+    bool strip;
 };
+
+/* 0: the row belongs into the strip. */
+double intensity(const Result &row)
+{
+    double value = row.get("GFLOP/s") / row.get("GB/s");
+    return value < LEAST_INTENSITY ? 0 : value;
+}
+
+/* What a row is drawn at: in the strip its bytes count as if they came with the chart's least intensity, for there the slopes end. */
+double height(const Result &row, const Axis &x) { return intensity(row) > 0 ? row.get("GFLOP/s") : row.get("GB/s") * x.low; }
+
+bool has_place(const Report &report, const Result &row) { return row.get("GB/s") > 0 && peaks_of(report, row.path); }
 
 /* From all rows of all ISAs, and always with the ridges, where the roofs bend. */
 Plot plot_for(const Report &report)
 {
-    double x0 = 1, x1 = 1, y0 = 1, y1 = 1, least_bytes = INFINITY;
-    bool first = true, strip = false;
-    auto grow_x = [&](double v) { x0 = std::min(first ? v : x0, v), x1 = std::max(first ? v : x1, v), first = false; };
-    for (const auto &[isa, peaks] : report.peaks)
+    Range x, y;
+    bool strip = false;
+    for (const auto &[isa, peaks] : report.peaks) {
         for (const LevelPeak &level : peaks.levels)
             for (double margin : {0.25, 4.0})
-                grow_x(margin * rate(peaks.flops) / fastest(level));
-    first = true;
-    auto grow_y = [&](double v) { y0 = std::min(first ? v : y0, v), y1 = std::max(first ? v : y1, v), first = false; };
-    for (const auto &[isa, peaks] : report.peaks)
-        if (peaks.threads == report.threads)
-            grow_y(rate(peaks.flops)), grow_y(0.1 * rate(peaks.fma));
-    for (const Result &row : report.rows) {
-        double flops = row.get("GFLOP/s"), bytes = row.get("GB/s");
-        if (!peaks_of(report, row.path) || bytes <= 0)
-            continue;
-        if (flops > 0)
-            grow_x(flops / bytes), grow_y(flops), grow_y(std::max(flops, row.get("effective_GFLOP/s")));
-        else
-            strip = true, least_bytes = std::min(least_bytes, bytes);
+                x.take(margin * rate(peaks.flops) / fastest(level));
+        y.take(1.5 * rate(peaks.flops)), y.take(0.1 * rate(peaks.fma));
     }
-    x0 *= 0.8, x1 *= 1.25;
-    if (strip)
-        grow_y(least_bytes * x0);
-    double left = LEFT + (strip ? STRIP : 0);
-    return {{x0, x1, left, RIGHT}, {0.7 * y0, 1.2 * y1, BOTTOM, TOP}, strip};
+    for (const Result &row : report.rows)
+        if (has_place(report, row)) {
+            x.take(std::max(intensity(row), LEAST_INTENSITY));
+            strip = strip || intensity(row) == 0;
+        }
+    Axis across = {0.8 * x.low, 1.25 * x.high, LEFT + (strip ? STRIP : 0), RIGHT};
+    for (const Result &row : report.rows)
+        if (has_place(report, row))
+            y.take(height(row, across)), y.take(std::max(height(row, across), 1.1 * row.get("effective_GFLOP/s")));
+    return {across, {0.7 * y.low, y.high, BOTTOM, TOP}, strip};
 }
 
 std::string line(double x0, double y0, double x1, double y1, const char *what)
@@ -95,11 +105,11 @@ std::string axes(const Plot &plot)
             }
     }
     out += line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis") + line(LEFT, TOP, LEFT, BOTTOM, "axis");
-    out += text(8, 18, "title", "GFLOP/s");
-    out += text(RIGHT, HEIGHT - 8, "title right", "intensity, FLOP/byte");
+    out += text(8, 20, "title", "GFLOP/s");
+    out += text(RIGHT, HEIGHT - 6, "title right", "intensity, FLOP/byte");
     if (plot.strip) {
         out += line(plot.x.from, TOP, plot.x.from, BOTTOM, "edge");
-        out += text((LEFT + plot.x.from) / 2, BOTTOM + 8, "tick below", "0");
+        out += text((LEFT + plot.x.from) / 2, BOTTOM + 8, "tick below", "\u22480");
     }
     return out;
 }
@@ -141,17 +151,15 @@ std::string roofs(const Plot &plot, const Peaks &peaks)
     }
     for (const Flag &flag : flags_of(plot, peaks)) {
         out += line(flag.ridge, top, flag.place, top - 27, "leader");
-        out += text(flag.place, top - 32, "roofname", escape(flag.name) + "<tspan class=\"more\"> " + flag.bandwidth + "</tspan>");
+        out += text(flag.place, top - 32, "roofname", escape(flag.name) + "<tspan class=\"more value\"> " + flag.bandwidth + "</tspan>");
     }
     out += line(plot.x.at(first_ridge), top, RIGHT, top, "roof");
-    bool apart = mix / fma > 1.03;
-    const char *unit = "<tspan class=\"more\"> GFLOP/s</tspan>";
-    out += text(RIGHT, top - 6, "roofname right", (apart ? "any mix " : "FMA, any mix ") + number(mix) + unit);
-    if (apart) {
-        out += line(plot.x.at(first_ridge * fma / mix), plot.y.at(fma), RIGHT, plot.y.at(fma), "roof dashed");
-        out += text(RIGHT, plot.y.at(fma) + 5, "roofname right under", "FMA " + number(fma) + unit);
+    std::string name = (mix / fma > 1.03 ? "" : "FMA, ") + ("any mix " + number(mix));
+    if (mix / fma > 1.03) {
+        out += line(std::max(LEFT, plot.x.at(first_ridge * fma / mix)), plot.y.at(fma), RIGHT, plot.y.at(fma), "roof dashed");
+        name += ", FMA<tspan class=\"more\"> (dashed)</tspan> " + number(fma);
     }
-    return out;
+    return out + text(RIGHT, top - 6, "roofname right", name + "<tspan class=\"more\"> GFLOP/s</tspan>");
 }
 
 std::string told(const Result &row)
@@ -166,32 +174,32 @@ std::string told(const Result &row)
     return out + format("%.0f %% of its limit: ", row.get("pct_peak")) + row.limit;
 }
 
-/* Where the pointer reads more: l is the height of the row's own limit, e that of its effective rate. */
+/* For the script that answers the pointer, l is the height of the row's own limit, and e that of its effective rate. */
 std::string point(const Plot &plot, const Result &row, size_t kind, double strip_place)
 {
-    double flops = row.get("GFLOP/s"), bytes = row.get("GB/s"), effective = row.get("effective_GFLOP/s"), percent = row.get("pct_peak");
-    double x = flops > 0 ? plot.x.at(flops / bytes) : LEFT + STRIP * strip_place;
-    double height = flops > 0 ? flops : bytes * plot.x.low;
-    std::string out = format("<g class=\"point k%zu\" role=\"img\" transform=\"translate(%.1f %.1f)\"", kind, x, plot.y.at(height));
+    double effective = row.get("effective_GFLOP/s"), percent = row.get("pct_peak"), up = height(row, plot.x);
+    double x = intensity(row) > 0 ? plot.x.at(intensity(row)) : LEFT + 4 + (STRIP - 8) * strip_place;
+    std::string out = format("<g class=\"point k%zu\" role=\"img\" transform=\"translate(%.1f %.1f)\"", kind, x, plot.y.at(up));
     if (percent > 0)
-        out += format(" data-l=\"%.1f\"", plot.y.at(height * 100 / percent));
+        out += format(" data-l=\"%.1f\"", plot.y.at(up * 100 / percent));
     if (effective > 0)
         out += format(" data-e=\"%.1f\"", plot.y.at(effective));
     return out + format("><title>%s</title><use href=\"#m%zu\"/></g>\n", escape(told(row)).c_str(), kind);
 }
 
+/* The strip has no scale across: its rows stand side by side, by kind. */
 std::string points(const Plot &plot, const Report &report, const std::string &isa)
 {
     std::string out;
-    size_t without = 0, placed = 0;
-    auto flat = [](const Result &row) { return row.get("GFLOP/s") <= 0; };
+    size_t in_strip = 0, placed = 0;
+    auto drawn = [&](const Result &row) { return row.path == isa && has_place(report, row); };
     for (const Result &row : report.rows)
-        without += row.path == isa && flat(row);
+        in_strip += drawn(row) && intensity(row) == 0;
     for (size_t kind = 0; kind < kinds.size(); kind++)
         for (const Result &row : report.rows)
-            if (row.path == isa && row.get("GB/s") > 0 && kind_of(row) == kind) {
-                placed += flat(row);
-                out += point(plot, row, kind, static_cast<double>(placed) / static_cast<double>(without + 1));
+            if (drawn(row) && kind_of(row) == kind) {
+                placed += intensity(row) == 0;
+                out += point(plot, row, kind, static_cast<double>(placed) / static_cast<double>(in_strip + 1));
             }
     return out;
 }
@@ -201,8 +209,8 @@ std::string legend(const Report &report)
     std::string out = "<fieldset class=\"legend\"><legend>Kinds of rows</legend>\n";
     for (size_t kind = 0; kind < kinds.size(); kind++)
         if (std::any_of(report.rows.begin(), report.rows.end(), [&](const Result &row) { return kind_of(row) == kind; }))
-            out += format("<label class=\"k%zu\"><input type=\"checkbox\" id=\"show%zu\" checked=\"checked\"/>"
-                          "<svg viewBox=\"-8 -8 16 16\" aria-hidden=\"true\"><use href=\"#m%zu\"/></svg>%s</label>\n",
+            out += format("<label><input type=\"checkbox\" id=\"show%zu\" checked=\"checked\"/>"
+                          "<svg class=\"k%zu\" viewBox=\"-8 -8 16 16\" aria-hidden=\"true\"><use href=\"#m%zu\"/></svg>%s</label>\n",
                           kind, kind, kind, kinds[kind].title);
     return out + "</fieldset>\n";
 }
@@ -229,7 +237,8 @@ const char reading[] =
     "and writes, shows as a bar when you point at it; in a chart that has the focus, arrow keys go from row to row.</p>\n"
     "<p>Winograd's convolutions are drawn at the rate of the products that they make. Pointing at one also shows, as a ring, its "
     "effective rate: that of a direct convolution which would take the same time.</p>\n"
-    "<p class=\"strip\">Rows in the strip at 0 only move data. Their height is their GB/s, against the slopes that enter from the strip.</p>\n"
+    "<p>Rows in the strip at \u22480 have fewer than 0.05 FLOPs a byte: they move data. Their height is their GB/s beside that of the "
+    "slopes, which go on into the strip.</p>\n"
     "</div>\n";
 
 } // namespace

@@ -17,7 +17,7 @@ h1 span { font-weight: 400; color: var(--soft); }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .6rem; }
 h3 { font-size: 1rem; }
 p { margin: .4rem 0; max-width: 46rem; }
-header p, section > p { color: var(--soft); }
+header p, section > p { color: var(--soft); max-width: 60rem; }
 .warnings { margin: .8rem 0; padding: .5rem .9rem .5rem 1.9rem; border-left: 3px solid var(--warn); color: var(--warn); }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .5rem 2rem; margin: 1rem 0; }
 dt { color: var(--soft); font-size: .8rem; }
@@ -26,7 +26,7 @@ summary { cursor: pointer; color: var(--soft); }
 :focus-visible { outline: 2px solid var(--k0); outline-offset: 2px; }
 
 .marks { position: absolute; width: 0; height: 0; }
-.mark { fill: currentColor; stroke: var(--paper); stroke-width: .8; }
+.mark { transform: scale(var(--size, .9)); fill: currentColor; stroke: var(--paper); stroke-width: .8; }
 .mark .hollow { fill: none; stroke: currentColor; stroke-width: 1.7; }
 .k0 { color: var(--k0); } .k1, .k2 { color: var(--k1); } .k3 { color: var(--k3); } .k4 { color: var(--k4); }
 .k5, .k7 { color: var(--soft); } .k6 { color: var(--ink); }
@@ -34,9 +34,6 @@ summary { cursor: pointer; color: var(--soft); }
 .legend legend { position: absolute; clip-path: inset(50%); }
 .legend label { display: inline-flex; align-items: center; gap: .35rem; cursor: pointer; }
 .legend svg { width: 16px; height: 16px; }
-.legend label { color: var(--ink); }
-.legend .k0 svg { color: var(--k0); } .legend .k1 svg, .legend .k2 svg { color: var(--k1); }
-.legend .k3 svg { color: var(--k3); } .legend .k4 svg { color: var(--k4); } .legend .k5 svg { color: var(--soft); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 38rem), 1fr)); gap: 1.2rem 2rem; }
 .roofline { position: relative; margin: 0; max-width: 960px; break-inside: avoid; }
 .roofline figcaption { font-weight: 600; }
@@ -45,8 +42,8 @@ summary { cursor: pointer; color: var(--soft); }
 .roofline .below { text-anchor: middle; dominant-baseline: hanging; }
 .roofline .left { text-anchor: end; dominant-baseline: central; }
 .roofline .right { text-anchor: end; }
-.roofline .under { dominant-baseline: hanging; }
 .roofline .roofname { fill: var(--ink); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; text-anchor: middle; }
+.roofline .value { fill: var(--soft); }
 .roofline .roofname.right { text-anchor: end; }
 .grid { stroke: var(--faint); }
 .axis { stroke: var(--roof); }
@@ -57,7 +54,7 @@ summary { cursor: pointer; color: var(--soft); }
 .dashed { stroke-dasharray: 5 4; }
 .point { outline: none; }
 .pin { fill: none; stroke: var(--ink); stroke-width: 1.5; pointer-events: none; }
-.tip { position: absolute; z-index: 1; margin: 0; padding: .35rem .6rem; max-width: 100%; white-space: pre-line; pointer-events: none;
+.tip { position: absolute; z-index: 1; margin: 0; padding: .35rem .6rem; width: max-content; max-width: 100%; white-space: pre-line; pointer-events: none;
   background: var(--paper); border: 1px solid var(--roof); border-radius: 4px; font-size: 13px; line-height: 1.4; overflow-wrap: anywhere; }
 .reading { max-width: 46rem; }
 .reading p { color: var(--soft); }
@@ -70,12 +67,12 @@ th { text-align: left; font-weight: 400; }
 .rows thead th, .limits thead th { color: var(--soft); vertical-align: bottom; border-color: var(--line); }
 .rows thead th { white-space: normal; }
 .rows :is(th, td):is(:nth-child(-n+3), :nth-child(10), :nth-child(12)), .limits th:first-child { text-align: left; }
-.limits [colspan] { padding-top: .8rem; }
+.limits [colspan] { padding-top: .8rem; white-space: normal; }
 .rows tbody tr:hover { background: var(--faint); }
 .rows button { all: unset; cursor: pointer; }
 .rows button:focus-visible { outline: 2px solid var(--k0); }
-.rows [aria-sort=ascending] button::after { content: " \2191"; }
-.rows [aria-sort=descending] button::after { content: " \2193"; }
+.rows [aria-sort=ascending] button::after { content: "\a0\2191"; }
+.rows [aria-sort=descending] button::after { content: "\a0\2193"; }
 input[type=search] { font: inherit; color: inherit; background: transparent; border: 1px solid var(--roof); border-radius: 4px; padding: .15rem .5rem; }
 
 .kernels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.1rem 2.2rem; align-items: start; }
@@ -93,10 +90,11 @@ input[type=search] { font: inherit; color: inherit; background: transparent; bor
 .peer { background: var(--roof); }
 .kernel details .bars { margin: .5rem 0; }
 
+@media (min-width: 561px) { .roofline .title.right { transform: translateY(-14px); } }
 @media (max-width: 560px) {
   .roofline text { font-size: 23px; }
   .roofline .more { display: none; }
-  .roofline .point use, .pin .ring { transform: scale(1.5); }
+  .roofline { --size: 1.4; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
@@ -105,6 +103,7 @@ input[type=search] { font: inherit; color: inherit; background: transparent; bor
   .rows { font-size: 7pt; }
   .charts { display: block; }
   .roofline { max-width: 17cm; }
+  h2, h3, section > p { break-after: avoid; }
 }
 :root:has(#show0:not(:checked)) .point.k0, :root:has(#show1:not(:checked)) .point.k1, :root:has(#show2:not(:checked)) .point.k2,
 :root:has(#show3:not(:checked)) .point.k3, :root:has(#show4:not(:checked)) .point.k4, :root:has(#show5:not(:checked)) .point.k5,
@@ -135,9 +134,10 @@ for (const figure of document.querySelectorAll('.roofline')) {
       `<circle cx="${p.x}" cy="${p.y}" r="9"/>`;
     tip.textContent = p.text;
     tip.hidden = false;
-    const x = p.x * scale, y = svg.offsetTop + p.y * scale;
+    tip.style.left = 0; // so that it is as wide as it wants to be when it is measured
+    const x = p.x * scale, y = box.top - figure.getBoundingClientRect().top + p.y * scale;
     tip.style.left = Math.max(0, Math.min(box.width - tip.offsetWidth, x - tip.offsetWidth / 2)) + 'px';
-    tip.style.top = y + 16 + 'px';
+    tip.style.top = (p.y < svg.viewBox.baseVal.height / 2 ? y + 16 : y - 16 - tip.offsetHeight) + 'px';
   };
   const near = event => {
     const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
