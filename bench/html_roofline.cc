@@ -51,7 +51,7 @@ Plot plot_for(const Report &report)
     bool strip = false;
     for (const auto &[isa, peaks] : report.peaks) {
         for (const LevelPeak &level : peaks.levels)
-            for (double margin : {0.25, 4.0})
+            for (double margin : {0.25, 40.0}) /* right of them the names of the flat roofs have room */
                 x.take(margin * rate(peaks.flops) / fastest(level));
         y.take(1.5 * rate(peaks.flops)), y.take(0.1 * rate(peaks.fma));
     }
