@@ -50,6 +50,8 @@ Plot plot_for(const Report &report)
     Range x, y;
     bool strip = false;
     for (const auto &[isa, peaks] : report.peaks) {
+        if (peaks.threads != report.threads)
+            continue;
         for (const LevelPeak &level : peaks.levels)
             for (double margin : {0.25, 40.0}) /* right of them the names of the flat roofs have room */
                 x.take(margin * rate(peaks.flops) / fastest(level));
@@ -63,7 +65,9 @@ Plot plot_for(const Report &report)
     Axis across = {0.8 * x.low, 1.25 * x.high, LEFT + (strip ? STRIP : 0), RIGHT};
     for (const Result &row : report.rows)
         if (has_place(report, row))
-            y.take(height(row, across)), y.take(std::max(height(row, across), 1.1 * row.get("effective_GFLOP/s")));
+            for (double up : {height(row, across), 1.1 * row.get("effective_GFLOP/s")})
+                if (up > 0)
+                    y.take(up);
     return {across, {0.7 * y.low, y.high, BOTTOM, TOP}, strip};
 }
 
@@ -184,7 +188,7 @@ std::string point(const Plot &plot, const Result &row, size_t kind, double strip
         out += format(" data-l=\"%.1f\"", plot.y.at(up * 100 / percent));
     if (effective > 0)
         out += format(" data-e=\"%.1f\"", plot.y.at(effective));
-    return out + format("><title>%s</title><use href=\"#m%zu\"/></g>\n", escape(told(row)).c_str(), kind);
+    return out + "><title>" + escape(told(row)) + format("</title><use href=\"#m%zu\"/></g>\n", kind);
 }
 
 /* The strip has no scale across: its rows stand side by side, by kind. */
