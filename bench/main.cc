@@ -1,4 +1,5 @@
 /* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
+#include "bench/html.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
 
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <regex.h>
 #include <set>
@@ -30,7 +32,7 @@ const double BATCH_SECONDS = 200e-6;
 struct Options {
     bool quick = false;
     int threads = 0;
-    std::string filter;
+    std::string filter, html;
 };
 
 /* One benchmark that Google's library calls several times, each with more iterations; its buffers are made once. */
@@ -46,6 +48,7 @@ struct Outcome {
     std::string isa, limit;
     Work work;
     double footprint;
+    std::map<std::string, double> counters;
 };
 
 struct Session {
@@ -54,8 +57,15 @@ struct Session {
     size_t calls_a_batch = 1;
     std::map<std::string, Outcome> outcomes;
     std::vector<std::string> failures;
+    Report report;
 };
 Session session;
+
+void warn(const std::string &sentence)
+{
+    fprintf(stderr, "bench: %s\n", sentence.c_str());
+    session.report.warnings.push_back(sentence);
+}
 
 double seconds_of(const Job &job, size_t calls)
 {
@@ -115,7 +125,9 @@ void run_row(benchmark::State &state, Registered &r)
     if (session.job.counters)
         session.job.counters(state, seconds);
     state.SetLabel(limit.name);
-    session.outcomes[r.name] = {seconds, percent, spread, r.engine.kernels->name, limit.name, work, session.job.footprint};
+    session.outcomes[r.name] = {seconds, percent, spread, r.engine.kernels->name, limit.name, work, session.job.footprint, {}};
+    for (const auto &[counter, value] : state.counters)
+        session.outcomes[r.name].counters[counter] = value;
 }
 
 /* ---- The command line ---- */
@@ -124,6 +136,7 @@ const char help[] =
     "Usage: bench [OPTION...]\n\n"
     "Times every kernel of every instruction set that this CPU runs; rows are named kernel/isa/shape.\n\n"
     "      --filter REGEX   only rows whose name matches (the same as --benchmark_filter; a leading - excludes)\n"
+    "      --html FILE      write a page of rooflines, bars and all rows: one file, which needs no network\n"
     "      --threads N      threads; default: all that this process may use\n"
     "      --quick          small shapes and short times: shows that everything runs, and no more\n"
     "      --help           show this\n\n"
@@ -160,6 +173,8 @@ bool parse(Options &options, std::vector<std::string> &passed, int argc, char **
             options.threads = static_cast<int>(threads);
         } else if (takes("--filter") || takes("--benchmark_filter")) {
             options.filter = value;
+        } else if (takes("--html")) {
+            options.html = value;
         } else {
             has_time = has_time || word.compare(0, 20, "--benchmark_min_time") == 0;
             passed.push_back(word);
@@ -243,46 +258,52 @@ std::map<std::string, Peaks> measure_all(const std::vector<std::unique_ptr<Regis
         if (peaks.count(isa))
             continue;
         peaks[isa] = measure_peaks(isa, options.threads, options.quick);
-        benchmark::AddCustomContext(format("peak.%s.%d_threads", isa, options.threads), describe(peaks[isa]));
+        auto report = [&](const char *threads, const Peaks &measured) {
+            benchmark::AddCustomContext(format("peak.%s.%s", isa, threads), describe(measured));
+            session.report.peaks.push_back({isa, measured});
+        };
+        report(format("%d_threads", options.threads).c_str(), peaks[isa]);
         if (options.threads > 1 && !options.quick)
-            benchmark::AddCustomContext(format("peak.%s.1_thread", isa), describe(measure_peaks(isa, 1, false)));
+            report("1_thread", measure_peaks(isa, 1, false));
     }
     return peaks;
 }
 
-void warn(const std::string &sentence)
+/* To Google's reporters, and to the page. */
+void tell(const std::string &key, const std::string &value)
 {
-    fprintf(stderr, "bench: %s\n", sentence.c_str());
+    benchmark::AddCustomContext(key, value);
+    session.report.context.push_back({key, value});
 }
 
 void add_context(const Options &options, bool emulated)
 {
     char model[128], features[512];
     cpu_describe(model, sizeof model, features, sizeof features);
-    benchmark::AddCustomContext("cpu", model);
-    benchmark::AddCustomContext("features", features);
+    tell("cpu", model);
+    tell("features", features);
     bool assumed;
     std::string caches, have, missing;
     for (const CacheLevel &c : machine_caches(assumed))
         caches += format("%s%s %.0f KiB shared by %d", caches.empty() ? "" : ", ", c.name.c_str(), c.bytes / 1024, c.shared_by);
-    benchmark::AddCustomContext("caches", caches + (assumed ? " (assumed: the system does not tell)" : ""));
+    tell("caches", caches + (assumed ? " (assumed: the system does not tell)" : ""));
     const struct isa_entry *entries;
     size_t count = isa_list(&entries);
     for (size_t i = 0; i < count; i++) {
         std::string &list = entries[i].supported ? have : missing;
         list += (list.empty() ? "" : " ") + std::string(entries[i].kernels->name);
     }
-    benchmark::AddCustomContext("isas", have);
-    benchmark::AddCustomContext("isas_missing", missing.empty() ? "none" : missing);
-    benchmark::AddCustomContext("threads", std::to_string(options.threads));
-    benchmark::AddCustomContext("compiler", BENCH_COMPILER);
-    benchmark::AddCustomContext("flags", BENCH_FLAGS);
-    benchmark::AddCustomContext("commit", BENCH_COMMIT);
+    tell("isas", have);
+    tell("isas_missing", missing.empty() ? "none" : missing);
+    tell("threads", std::to_string(options.threads));
+    tell("compiler", BENCH_COMPILER);
+    tell("flags", BENCH_FLAGS);
+    tell("commit", BENCH_COMMIT);
     std::string load = machine_load_warning();
     if (emulated)
         load = "this CPU is emulated: times mean nothing";
     if (!load.empty()) {
-        benchmark::AddCustomContext("warning", load);
+        tell("warning", load);
         warn(load);
     }
 }
@@ -334,6 +355,46 @@ bool judge(const Options &options, bool emulated)
     return (emulated || judge_limits(options)) && session.failures.empty();
 }
 
+/* ---- The page ---- */
+
+using File = std::unique_ptr<FILE, int (*)(FILE *)>;
+
+/* Opened before the run, so that minutes are not lost to a name that cannot be written. */
+File open_page(const std::string &path)
+{
+    FILE *file = fopen(path.c_str(), "w");
+    if (!file)
+        throw std::invalid_argument("--html " + path + ": cannot be written: " + strerror(errno));
+    return File(file, fclose);
+}
+
+/* Rows in the order in which they were run. */
+void write_page(File file, const Options &options, const std::vector<std::unique_ptr<Registered>> &rows, int argc, char **argv)
+{
+    Report &report = session.report;
+    char date[32];
+    time_t now = time(nullptr);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
+    std::string command;
+    for (int i = 0; i < argc; i++)
+        command += (i ? " " : "") + std::string(argv[i]);
+    report.context.push_back({"date", date});
+    report.context.push_back({"command", command});
+    report.threads = options.threads;
+    for (const auto &r : rows) {
+        auto found = session.outcomes.find(r->name);
+        if (found == session.outcomes.end())
+            continue;
+        const auto &[name, o] = *found;
+        size_t path = name.find('/') + 1, shape = name.find('/', path) + 1;
+        report.rows.push_back({name.substr(0, path - 1), name.substr(path, shape - path - 1), name.substr(shape), o.limit, o.seconds, o.counters});
+    }
+    std::string page = html_page(report);
+    bool written = fwrite(page.data(), 1, page.size(), file.get()) == page.size();
+    if (fclose(file.release()) || !written)
+        throw std::runtime_error("--html " + options.html + ": could not be written: " + strerror(errno));
+}
+
 int run(int argc, char **argv)
 {
     Options options;
@@ -361,6 +422,9 @@ int run(int argc, char **argv)
         warn("no row matches --filter " + options.filter);
         return FAILED;
     }
+    File page(nullptr, fclose);
+    if (!options.html.empty() && !list)
+        page = open_page(options.html);
     std::map<std::string, Peaks> peaks;
     if (!list) {
         add_context(options, emulated); /* before the probes: they are a load themselves */
@@ -376,7 +440,10 @@ int run(int argc, char **argv)
     }
     benchmark::RunSpecifiedBenchmarks();
     session.job = Job();
-    return list || judge(options, emulated) ? DONE : FAILED;
+    bool good = list || judge(options, emulated);
+    if (page)
+        write_page(std::move(page), options, rows, argc, argv);
+    return good ? DONE : FAILED;
 }
 
 } // namespace
