@@ -225,10 +225,10 @@ Test(trainer, another_run_is_refused)
     own = config;
     expect_refusal("run", false, "already holds a run");
     config.lr = 0.5;
-    expect_refusal("run", true, "was trained with \"lr\": 0.0003, not \"lr\": 0.5");
+    expect_refusal("run", true, "config.json was trained with --lr 0.0003, not --lr 0.5; leave out");
     config = own;
     config.knn_every = 0;
-    expect_refusal("run", true, "without switching --knn-every");
+    expect_refusal("run", true, "its --knn-every is 1, not 0");
     config = own;
     write_set("other", 3);
     snprintf(config.data, sizeof config.data, "%s", temp_path(root, "other.npy"));

@@ -339,6 +339,10 @@ static void clean_slot(void *ctx, size_t slot, int thread)
     bool readable;
     if (atomic_load(&job->failed))
         return;
+    if (engine_stopped(l->engine)) {
+        job_fail(job, fail(&error, SIMCLR_ERR_CANCELLED, "stopped while images were read"), &error);
+        return;
+    }
     size_t position = job->first + slot, floats = loader_image_floats(l);
     enum simclr_status status = fetch(l, position, &image, &readable, &error);
     if (status != SIMCLR_OK) {

@@ -30,7 +30,8 @@ void loader_cache(struct loader *loader, size_t bytes);
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
-/* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. */
+/* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. SIMCLR_ERR_CANCELLED
+ * when the engine is to stop. */
 enum { LABEL_NONE = -1, LABEL_BROKEN = -2 };
 enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);
 
