@@ -1,4 +1,4 @@
-#define _XOPEN_SOURCE 700 /* realpath */
+#define _DEFAULT_SOURCE /* wait4 */
 #include "tests/program.h"
 
 #include <criterion/criterion.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 char binary[4096], output[1 << 16];
+struct rusage used;
 static char folder[64];
 
 bool have_program(void)
@@ -110,10 +111,27 @@ void wait_for_file(const char *file, off_t bytes)
         pause_for(0.01);
 }
 
+double cpu_seconds(pid_t child)
+{
+    char path[64];
+    unsigned long user = 0, kernel = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)child);
+    FILE *f = fopen(path, "r");
+    cr_assert(f && fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) == 2);
+    fclose(f);
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+void wait_for_work(pid_t child, double seconds)
+{
+    for (double start = cpu_seconds(child); cpu_seconds(child) < start + seconds;)
+        pause_for(0.01);
+}
+
 int end_of(pid_t child)
 {
     int status;
-    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(wait4(child, &status, 0, &used), child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 

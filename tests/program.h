@@ -3,6 +3,7 @@
 #define TESTS_PROGRAM_H
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* A run of 5 steps an epoch. */
@@ -23,11 +24,17 @@ void expect_refusal(const char *arguments, int code, const char *what);
 bool same_files(const char *a, const char *b);
 bool same_metrics(const char *a, const char *b); /* of two runs, without what was timed */
 
-/* Runs it beside the test, its output in out.txt. end_of waits for its exit code, or minus the signal that ended it. */
+/* Runs it beside the test, its output in out.txt. end_of waits for its exit code, or minus the signal that ended it, and fills in
+ * what it used. */
+extern struct rusage used;
 pid_t start(const char *const argv[]);
 int end_of(pid_t child);
 void wait_for_file(const char *file, off_t bytes); /* until it is there, and so long; a minute at most */
 void pause_for(double seconds);
+
+/* Processor time so far, which other work on the machine does not lengthen, and a wait for so much more of it. */
+double cpu_seconds(pid_t child);
+void wait_for_work(pid_t child, double seconds);
 
 /* Starts it and sends it `signal` once the file has that many bytes; returns as end_of does. */
 int interrupt_when(const char *file, off_t bytes, int signal, const char *const argv[]);
