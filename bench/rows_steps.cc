@@ -200,7 +200,7 @@ struct Step {
         loading.channels = 3;
         augment_preset(&loading.augment, config.image_size <= 32 ? "cifar" : "paper");
         check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, &err), err);
-        loader_cache(loader, size_t{1} << 30);
+        loader_cache(loader, size_t{1} << 30, false);
         check(network_create(&network, &config, &engine, 2 * batch, true, &err), err);
         size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
         network_params(network, &params);

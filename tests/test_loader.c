@@ -41,7 +41,7 @@ static struct loader *make(const struct dataset *set, int threads, size_t cache)
     struct loader *loader;
     struct simclr_error err;
     cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, &err), SIMCLR_OK, "%s", err.text);
-    loader_cache(loader, cache);
+    loader_cache(loader, cache, false);
     return loader;
 }
 

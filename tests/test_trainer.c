@@ -7,6 +7,7 @@
 #include "train/checkpoint.h"
 #include "train/run_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,4 +281,64 @@ Test(trainer, checkpoints_of_long_runs_are_found)
     temp_write(temp_path(root, "run/checkpoint-100000000.safetensors"), "", 0);
     checkpoint_newest(path, sizeof path, temp_path(root, "run"));
     cr_expect_str_eq(path, temp_path(root, "run/checkpoint-100000000.safetensors"));
+}
+
+static double metric(const char *run, const char *key)
+{
+    size_t size;
+    char *text = file_of(&size, run, "metrics.jsonl"), *at = strstr(text, key);
+    cr_assert_not_null(at, "%s", text);
+    double value = strtod(at + strlen(key), NULL);
+    free(text);
+    return value;
+}
+
+/* Means over an epoch as they are told after each of its steps. */
+struct told_means {
+    double loss[16], floor, ceiling;
+};
+
+static int note_means(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    struct told_means *told_means = ctx;
+    (void)epoch_done;
+    if (strcmp(progress->phase, "train") == 0) {
+        told_means->loss[progress->step] = progress->loss;
+        told_means->floor = progress->floor;
+        told_means->ceiling = progress->ceiling;
+    }
+    return 0;
+}
+
+static void run_noted(const char *run, struct told_means *told_means)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1};
+    cr_assert_eq(train_run(&config, temp_path(root, "%s", run), false, &engine, note_means, told_means, &result, &err), SIMCLR_OK, "%s", err.text);
+}
+
+/* Four batches of 4 and one of 2, which weighs half of the others; its loss is that of the last of nine batches of 2. */
+Test(trainer, a_short_last_batch_counts_by_its_images)
+{
+    struct told_means fours, twos;
+    config.epochs = 1;
+    config.lr = 0;
+    config.keep_last = true;
+    run_noted("fours", &fours);
+    config.batch_size = 2;
+    run_noted("twos", &twos);
+    double last = 9 * twos.loss[9] - 8 * twos.loss[8], mean = (4 * fours.loss[4] + 0.5 * last) / 4.5;
+    cr_expect_lt(fabs(fours.loss[5] - mean), 1e-9, "%.17g for %.17g", fours.loss[5], mean);
+    cr_expect_eq(metric("fours", "\"loss\": "), fours.loss[5]);
+    cr_expect_lt(fabs(fours.ceiling - (4 * log(7) + 0.5 * log(3)) / 4.5), 1e-9);
+    cr_expect_lt(fabs(metric("fours", "\"loss_place\": ") - (fours.ceiling - mean) / (fours.ceiling - fours.floor)), 1e-9);
+}
+
+Test(trainer, advice_that_works)
+{
+    config.limit = 1;
+    expect_refusal("run", false, "there is only one image to train on, and its views need others to differ from; raise --limit");
+    config.limit = 3;
+    expect_refusal("run", false, "--batch-size 4 is larger than the set's 3 images; use 3 or less");
+    config.batch_size = 3;
+    run_whole("run");
 }
