@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -341,4 +342,76 @@ Test(trainer, advice_that_works)
     expect_refusal("run", false, "--batch-size 4 is larger than the set's 3 images; use 3 or less");
     config.batch_size = 3;
     run_whole("run");
+}
+
+/* ---- memory ---- */
+
+enum { LARGE = 256, LARGE_COUNT = 40, LARGE_BYTES = LARGE * LARGE * 3 }; /* 7.5 MB decoded, small files */
+
+static void write_large(void)
+{
+    uint8_t *pixels = malloc(LARGE_BYTES);
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        paint_flat(pixels, LARGE, LARGE, i, i, i);
+        struct file_bytes file = encode_png(pixels, LARGE, LARGE, 3);
+        temp_write(temp_path(root, "large/%02d.png", i), file.data, file.size);
+        free(file.data);
+    }
+    free(pixels);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "large"));
+    config.network.image_size = SIDE;
+}
+
+/* How many of the images are in memory once all were read, in a process that may grow by so much: those that can be had again when
+ * their files are gone. < 0: reading them failed, and err says why. */
+static int images_kept(enum cache_mode mode, size_t megabytes)
+{
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct run_data data;
+    struct rlimit space;
+    unsigned long pages = 0;
+    const char *const *messages;
+    cr_assert_eq(run_data_open(&data, &config, &engine, &err), SIMCLR_OK, "%s", err.text);
+    float *out = malloc(LARGE_COUNT * loader_image_floats(data.train) * sizeof *out);
+    FILE *statm = fopen("/proc/self/statm", "r");
+    cr_assert(statm && fscanf(statm, "%lu", &pages) == 1 && getrlimit(RLIMIT_AS, &space) == 0);
+    fclose(statm);
+    space.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + (megabytes << 20);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &space), 0);
+    run_data_cache(&data, mode);
+    if (loader_clean(data.train, out, NULL, 0, LARGE_COUNT, &err) != SIMCLR_OK)
+        return -1;
+    cr_assert_eq(rename(config.data, temp_path(root, "gone")), 0);
+    cr_assert_eq(loader_clean(data.train, out, NULL, 0, LARGE_COUNT, &err), SIMCLR_OK, "%s", err.text);
+    int kept = LARGE_COUNT - (int)loader_broken(data.train, &messages);
+    run_data_close(&data);
+    free(out);
+    return kept;
+}
+
+/* 3 / 8 of 8 MB are 16 of these images. */
+Test(trainer, the_automatic_cache_takes_a_share_of_free_memory)
+{
+    write_large();
+    int kept = images_kept(CACHE_AUTO, 8);
+    cr_expect(kept >= 12 && kept <= 16, "%d are in memory", kept);
+}
+
+Test(trainer, the_automatic_cache_takes_all_where_there_is_room)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_AUTO, 64), LARGE_COUNT);
+}
+
+Test(trainer, a_cache_of_all_says_when_not_all_fit)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_RAM, 7), -1);
+    cr_expect(strstr(err.text, "the decoded images do not all fit into the memory that is free (6 MB); use --cache auto or none"), "%s", err.text);
+}
+
+Test(trainer, a_cache_of_all_takes_most_of_memory)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_RAM, 16), LARGE_COUNT, "%s", err.text);
 }
