@@ -105,7 +105,7 @@ while [ "$runs" = 0 ] || [ "$SECONDS" -lt "$deadline" ]; do
     last_peak=$peak
     [ "$runs" -gt 1 ] || first_peak=$peak
 done
-left=$(cd "$folder" && ls -A | grep -vxE 'expected|got|log|run|undisturbed' || true)
+left=$(find "$folder" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxE 'expected|got|log|run|undisturbed' || true)
 [ -z "$left" ] || fail "left behind: $left"
 [ "$last_peak" -le $((first_peak * 5 / 4)) ] || fail "the first run took $first_peak MB, the last $last_peak MB"
 [ "$kills" -gt 0 ] || fail "nothing was killed: the machine is too slow for $minutes minutes"

@@ -118,10 +118,11 @@ static int room_of(const struct progress *p)
     return p->terminal ? columns(p->out) - 3 : LINE - 1;
 }
 
-/* The bar takes what the text leaves of the line, at most 30 columns; where that is too little, the percentage or the text alone. */
+/* The bar takes what the text leaves of the line, at most 30 columns; where that is too little, or done is < 0, the percentage or the text
+ * alone. */
 static void draw_bar(struct progress *p, double done, const struct line *line)
 {
-    int left = line->room - line->used, width = left - 9; /* "[", "] 100 % " */
+    int left = done < 0 ? 0 : line->room - line->used, width = left - 9; /* "[", "] 100 % " */
     if (width > 30)
         width = 30;
     fputs("\r", p->out);
@@ -156,7 +157,7 @@ static void show_bar(struct progress *p, const struct train_progress *t)
         else if (t->loss > 0)
             add_field(&line, "  ", "data %.0f %%", 100 * t->data_share);
     }
-    draw_bar(p, t->steps ? (double)t->step / (double)t->steps : 0, &line);
+    draw_bar(p, t->steps ? (double)t->step / (double)t->steps : -1, &line);
 }
 
 /* What lasts: a line at the end of each epoch, and elsewhere than on a terminal one now and then. */

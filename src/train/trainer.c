@@ -79,11 +79,8 @@ static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err
     return SIMCLR_OK;
 }
 
-static int tell(struct trainer *t, const char *phase, bool epoch_done);
-
 static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
 {
-    tell(t, "data", false);
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
         status = plan_steps(t, err);
@@ -486,6 +483,8 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
     struct trainer t = {.config = *config, .engine = engine, .run = run, .report = report, .report_ctx = ctx};
     *result = (struct train_result){.knn = -1, .knn_untrained = -1};
     enum simclr_status status = open_folder(&t, resume, err);
+    if (status == SIMCLR_OK)
+        tell(&t, "data", false);
     if (status == SIMCLR_OK)
         status = set_up(&t, err);
     if (status == SIMCLR_OK)
