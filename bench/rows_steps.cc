@@ -190,7 +190,7 @@ struct Step {
     Step(const struct engine &e, const struct network_config &c, int b) : engine(e), config(c), batch(b)
     {
         struct simclr_error err;
-        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3};
+        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3, nullptr};
         check(dataset_open(&set, nullptr, SPLIT_TRAIN, &options, &err), err);
         std::vector<uint32_t> items(dataset_size(set));
         for (size_t i = 0; i < items.size(); i++)
