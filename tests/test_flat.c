@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(flat, .fini = leave_program, .timeout = 120);
+TestSuite(flat, .fini = leave_program, .timeout = 300);
 
 static long kilobytes(pid_t child, const char *key)
 {

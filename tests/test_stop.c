@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(stop, .fini = leave_program, .timeout = 120);
+TestSuite(stop, .fini = leave_program, .timeout = 300);
 
-enum { QUERIES = 4000 };
+enum { QUERIES = 3000 };
 
 /* Runs of one step an epoch, whose evaluation takes seconds: few pictures to train on, and many others. */
 #define EVALUATED "train", "few.npy", "--arch", "resnet18", "--width", "0.25", "--image-size", "32", "--stem", "cifar", "--batch-size", "16", \

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-TestSuite(terminal, .fini = leave_program, .timeout = 120);
+TestSuite(terminal, .fini = leave_program, .timeout = 300);
 
 /* Runs the program with its output on a terminal of so many columns; screen receives all that was written there. */
 static int run_on_terminal(int wide, const char *const argv[], char *screen, size_t size)
@@ -71,10 +71,10 @@ Test(terminal, nothing_is_wider_than_the_terminal)
         snprintf(run_name, sizeof run_name, "r%d", i);
         int code = run_on_terminal(widths[i], (const char *const[]){
             "simclr", "train", "--arch", "resnet18", "--width", "0.25", "--image-size", "16", "--stem", "cifar", "--batch-size", "16", "--limit",
-            "320", "--out-dim", "16", "--augment", "cifar", "--threads", "1", "--epochs", "12", "-o", run_name, NULL}, screen, sizeof screen);
+            "160", "--out-dim", "16", "--augment", "cifar", "--threads", "1", "--epochs", "10", "-o", run_name, NULL}, screen, sizeof screen);
         cr_assert_eq(code, 0, "%s", screen);
         cr_expect_not_null(strstr(screen, "\r["), "there is a bar");
-        cr_expect_not_null(strstr(screen, "\033[Kepoch 12/12: loss "), "and a line of the last epoch");
+        cr_expect_not_null(strstr(screen, "\033[Kepoch 10/10: loss "), "and a line of the last epoch");
         char *bars = strstr(screen, "untrained encoder: "), *end = strstr(screen, "run folder: r");
         end = end ? strstr(end + 1, "run folder: r") : NULL;
         cr_assert(bars && end);
