@@ -233,7 +233,7 @@ std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, boo
         for (const Row &row : rows_for({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
-                chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads, cache_sizes()}, nullptr}));
+                chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr}));
         }
     }
     return chosen;
