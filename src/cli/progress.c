@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -130,19 +131,29 @@ static void show_bar(struct progress *p, const struct train_progress *t)
     draw_bar(p, t->steps ? (double)t->step / (double)t->steps : 0, text);
 }
 
+static void print_loss(FILE *out, const struct train_progress *t)
+{
+    if (isnan(t->loss))
+        fprintf(out, "every step skipped so far");
+    else
+        fprintf(out, "loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f)", t->loss, progress_place(t->loss, t->floor, t->ceiling),
+                t->ceiling, t->floor);
+}
+
 static void show_line(struct progress *p, const struct train_progress *t)
 {
-    fprintf(p->out, "step %llu/%llu, epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), ",
-            (unsigned long long)t->step, (unsigned long long)t->steps, t->epoch, t->epochs, t->loss,
-            progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor);
+    fprintf(p->out, "step %llu/%llu, epoch %d/%d: ", (unsigned long long)t->step, (unsigned long long)t->steps, t->epoch, t->epochs);
+    print_loss(p->out, t);
+    fputs(", ", p->out);
     print_speed(p->out, t);
     fputc('\n', p->out);
 }
 
 static void show_epoch(struct progress *p, const struct train_progress *t)
 {
-    fprintf(p->out, "epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), retrieval@1 %.1f %%", t->epoch,
-            t->epochs, t->loss, progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor, 100 * t->retrieval1);
+    fprintf(p->out, "epoch %d/%d: ", t->epoch, t->epochs);
+    print_loss(p->out, t);
+    fprintf(p->out, ", retrieval@1 %.1f %%", 100 * t->retrieval1);
     if (t->knn >= 0)
         fprintf(p->out, ", kNN %.1f %%", 100 * t->knn);
     fputs(", ", p->out);

@@ -330,6 +330,14 @@ enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, si
     return job_end(&job, err);
 }
 
+const char *loader_name(const struct loader *l, size_t place, char *text, size_t size)
+{
+    size_t at = place;
+    while (atomic_load(&l->state[l->order[at]]) == ITEM_BROKEN && (at + 1) % l->count != place)
+        at = (at + 1) % l->count;
+    return dataset_item_name(l->dataset, l->items[l->order[at]], text, size);
+}
+
 static void clean_slot(void *ctx, size_t slot, int thread)
 {
     struct job *job = ctx;

@@ -30,6 +30,9 @@ void loader_cache(struct loader *loader, size_t bytes);
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
+/* The name of the image that served at position `place` of the order of the last loader_batch: a path in the set, or "#17". */
+const char *loader_name(const struct loader *loader, size_t place, char *text, size_t size);
+
 /* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. */
 enum { LABEL_NONE = -1, LABEL_BROKEN = -2 };
 enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);

@@ -54,6 +54,8 @@ static void format_record(struct line *line, const struct metrics *r)
     put_number(line, "alignment", r->alignment);
     put_number(line, "uniformity", r->uniformity);
     put_number(line, "lr", r->lr);
+    if (r->skipped > 0)
+        line->used += (size_t)sprintf(line->text + line->used, ", \"skipped\": %" PRIu64, r->skipped);
     if (r->knn >= 0)
         put_number(line, "knn", r->knn);
     if (r->knn_untrained >= 0)

@@ -11,12 +11,20 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
+#include "train/nonfinite.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
+#include "train/step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST_SKIPS = 10, /* in a row */
+    MOST_KEPT = 3,   /* skipped steps of a run that are written down for replay: they could fill a disk */
+};
 
 struct trainer {
     struct train_config config; /* resolved */
@@ -30,9 +38,9 @@ struct trainer {
     const struct tensor_info *tensors;
     size_t tensor_count;
     float *optim[2];            /* (param_count) each */
-    float *views;               /* (2 batch, S, S, C) */
-    float *dz;                  /* (2 batch, out_dim) */
-    void *loss_scratch;
+    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
+    size_t buffer_count;
+    struct step_memory step;
     struct arena memory;
 
     uint64_t steps_per_epoch, steps;
@@ -57,9 +65,13 @@ static void lay_out(struct trainer *t)
     size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
     for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
         t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float));
-    t->dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float));
-    t->loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1);
+    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
+    t->step = (struct step_memory){
+        .engine = t->engine, .network = t->network, .out_dim = c->network.out_dim, .temperature = (float)c->temperature,
+        .views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float)),
+        .dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float)),
+        .loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1),
+    };
 }
 
 static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
@@ -86,6 +98,7 @@ static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
     if (status != SIMCLR_OK)
         return status;
     network_params(t->network, &t->param_count);
+    network_buffers(t->network, &t->buffer_count);
     t->tensors = network_param_list(t->network, &t->tensor_count);
     lay_out(t);
     if (arena_commit(&t->memory))
@@ -134,7 +147,7 @@ static int tell_text(struct trainer *t, const char *phase, const char *text, boo
     uint64_t done = s->step - t->first_step;
     struct train_progress p = {
         .epochs = c->epochs, .step = s->step, .steps = t->steps,
-        .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
+        .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : NAN,
         .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
         .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
         .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text, .data_share = data_share(t),
@@ -209,41 +222,104 @@ static double lr_of_step(const struct trainer *t, uint64_t step)
     return schedule_lr(t->base_lr, step, warmup, t->steps);
 }
 
+/* Where the next step's batch begins in its epoch's order. */
+static size_t batch_place(const struct trainer *t)
+{
+    return (size_t)(t->state.step % t->steps_per_epoch) * (size_t)t->config.batch_size;
+}
+
 static enum simclr_status load_views(struct trainer *t, int *batch, struct simclr_error *err)
 {
     int size = t->config.batch_size;
     uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
-    size_t first = (size_t)(t->state.step % t->steps_per_epoch) * (size_t)size, left = loader_size(t->data.train) - first;
+    size_t first = batch_place(t), left = loader_size(t->data.train) - first;
     *batch = left < (size_t)size ? (int)left : size;
     double busy = loader_busy(t->data.train);
-    enum simclr_status status = loader_batch(t->data.train, t->views, epoch, first, *batch, err);
+    enum simclr_status status = loader_batch(t->data.train, t->step.views, epoch, first, *batch, err);
     t->data_seconds += loader_busy(t->data.train) - busy;
     return status;
 }
 
+/* ---- when numbers go wrong ---- */
+
+static void restore_statistics(struct trainer *t)
+{
+    memcpy(network_buffers(t->network, &t->buffer_count), t->statistics, t->buffer_count * sizeof *t->statistics);
+}
+
+/* ctx is a struct trainer, before the step of the image. */
+static void name_image(void *ctx, int image, char *text, size_t size)
+{
+    const struct trainer *t = ctx;
+    loader_name(t->data.train, batch_place(t) + (size_t)image, text, size);
+}
+
+static void see_first(void *ctx, const struct watched *tensor)
+{
+    first_wrong_see(ctx, tensor);
+}
+
+/* Repeats the step to see where it went wrong, writes it down, and undoes what it did: the run is as it was before. `what` becomes
+ * "step 7: the output of conv1 has 3 NaN ... (images a.png, b.png, ...); 'simclr replay F' repeats it". */
+static enum simclr_status undo_step(struct trainer *t, int batch, char what[400], struct simclr_error *err)
+{
+    char found[160], folder[4096], names[2][40];
+    struct ntxent_result ignored;
+    struct first_wrong first = {0};
+    restore_statistics(t);
+    step_watch(&t->step, 2 * batch, &ignored, see_first, &first);
+    restore_statistics(t);
+    first_wrong_text(found, sizeof found, &first);
+    struct checkpoint_target target = checkpoint_of(t);
+    struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .memory = &t->step,
+                                  .rows = 2 * batch, .found = found, .name = name_image, .name_ctx = t};
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
+        status = nonfinite_write(folder, &step, t->config.on_nan == ON_NAN_SKIP ? MOST_KEPT : SIZE_MAX, err);
+    for (int i = 0; i < 2; i++)
+        name_image(t, i < batch ? i : 0, names[i], sizeof names[i]);
+    int n = snprintf(what, 400, "step %llu: %s (%d images: %s, %s, ...)", (unsigned long long)t->state.step + 1, found, batch, names[0], names[1]);
+    if (status == SIMCLR_OK && folder[0])
+        snprintf(what + n, 400 - (size_t)n, "; 'simclr replay %s' repeats it", folder);
+    return status;
+}
+
+/* The batch is used up and the weights stay; the schedule goes on, the optimiser's own count of steps does not. */
+static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simclr_error *err)
+{
+    char what[400], text[512];
+    enum simclr_status status = undo_step(t, batch, what, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (t->config.on_nan == ON_NAN_STOP)
+        return fail(err, SIMCLR_ERR_NONFINITE, "%s; train anew with a lower --lr, or go on with --resume --on-nan skip", what);
+    if (t->state.skipped_in_a_row + 1 >= MOST_SKIPS)
+        return fail(err, SIMCLR_ERR_NONFINITE, "%s; that makes %d in a row, and skipping more would not help: train anew with a lower --lr", what, MOST_SKIPS);
+    snprintf(text, sizeof text, "%s; skipped", what);
+    tell_user(t, true, text);
+    t->state.step++;
+    t->state.skipped++;
+    t->state.skipped_in_a_row++;
+    return SIMCLR_OK;
+}
+
 static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
 {
-    const struct train_config *c = &t->config;
     double began = clock_seconds();
     int batch;
+    struct ntxent_result result;
     enum simclr_status status = load_views(t, &batch, err);
     if (status != SIMCLR_OK)
         return status;
-
-    const float *h, *z;
-    struct ntxent_result result;
-    network_forward(t->network, t->views, 2 * batch, true, &h, &z);
-    ntxent(t->engine, &result, t->dz, z, 2 * batch, c->network.out_dim, (float)c->temperature, t->loss_scratch);
-    if (!isfinite(result.loss))
-        return fail(err, SIMCLR_ERR_USAGE, "the loss is no longer a number at step %llu; train again in another folder with a smaller --lr",
-                    (unsigned long long)t->state.step + 1);
-    network_backward(t->network, t->views, t->dz, 2 * batch);
-    size_t ignored;
-    optim_step(t->engine, &c->optim, t->tensors, t->tensor_count, network_params(t->network, &ignored), network_grads(t->network),
-               t->optim, t->state.step + 1, lr_of_step(t, t->state.step));
+    memcpy(t->statistics, network_buffers(t->network, &t->buffer_count), t->buffer_count * sizeof *t->statistics);
+    if (!step_run(&t->step, 2 * batch, &result))
+        return skip_or_stop(t, batch, err);
+    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+               network_grads(t->network), t->optim, t->state.step + 1 - t->state.skipped, lr_of_step(t, t->state.step));
 
     t->state.step++;
     t->state.epoch_steps++;
+    t->state.skipped_in_a_row = 0;
     t->state.loss += result.loss;
     t->state.retrieval1 += result.retrieval1;
     t->state.alignment += result.alignment;
@@ -262,7 +338,7 @@ static enum simclr_status write_metrics(const struct trainer *t, double seconds,
     struct metrics m = {
         .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = loss,
         .loss_place = (ceiling - loss) / (ceiling - floor_loss), .retrieval1 = s->retrieval1 / n, .alignment = s->alignment / n,
-        .uniformity = s->uniformity / n, .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
+        .uniformity = s->uniformity / n, .skipped = t->steps_per_epoch - s->epoch_steps, .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
         .perf = {.seconds = seconds, .images_per_second = seconds > 0 ? (double)t->epoch_images / seconds : 0,
                  .data_share = data_share(t)},
     };
@@ -318,7 +394,8 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
             return status;
         bool epoch_done = t->state.step % t->steps_per_epoch == 0;
         result->trained++;
-        result->loss = t->state.loss / (double)t->state.epoch_steps;
+        if (t->state.epoch_steps)
+            result->loss = t->state.loss / (double)t->state.epoch_steps;
         if (epoch_done && (status = end_epoch(t, err)) != SIMCLR_OK)
             return status;
         int stop = tell(t, "train", epoch_done);
@@ -389,6 +466,7 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
         status = train_loop(&t, result, err);
     result->broken = t.broken;
     result->steps = t.state.step;
+    result->skipped = t.state.skipped;
     result->knn_untrained = t.state.knn_untrained;
     tear_down(&t);
     return status;
