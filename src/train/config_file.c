@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/number.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -115,7 +116,10 @@ char *train_config_text(const struct train_config *config, bool decides_only)
 
 enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err)
 {
+    errno = 0;
     char *text = train_config_text(config, false);
+    if (!text && errno == ENOMEM)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     if (!text)
         return fail(err, SIMCLR_ERR_USAGE, "cannot write %s: the path of the images, %s, is not UTF-8; rename it", path, config->data);
     enum simclr_status status = file_write_atomic(path, text, strlen(text), err);

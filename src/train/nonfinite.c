@@ -77,13 +77,14 @@ static enum simclr_status list_steps(struct found_steps *found, const char *run,
     DIR *dir = opendir(run);
     if (!dir)
         return fail(err, SIMCLR_ERR_IO, "cannot list the folder %s: %s", run, strerror(errno));
-    for (struct dirent *e; (e = readdir(dir));) {
+    for (struct dirent *e; (errno = 0, e = readdir(dir));) {
         uint64_t other = step_of_name(e->d_name);
         found->others += other && other != step;
         found->newest = other > found->newest ? other : found->newest;
     }
+    int reason = errno;
     closedir(dir);
-    return SIMCLR_OK;
+    return reason ? fail(err, SIMCLR_ERR_IO, "cannot list the folder %s: %s", run, strerror(reason)) : SIMCLR_OK;
 }
 
 static enum simclr_status write_batch(const char *folder, const struct nonfinite_step *s, struct simclr_error *err)

@@ -152,9 +152,7 @@ static int tell_text(struct trainer *t, const char *phase, const char *text, boo
         .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
         .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text, .data_share = data_share(t),
     };
-    p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
-    if (p.epoch < 1)
-        p.epoch = 1;
+    p.epoch = s->step && t->steps_per_epoch ? (int)((s->step - 1) / t->steps_per_epoch) + 1 : 1; /* told also before there is a plan */
     if (done > 0) {
         p.images_per_second = (double)done * c->batch_size / passed;
         p.eta_seconds = passed / (double)done * (double)(t->steps - s->step);
