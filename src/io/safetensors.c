@@ -327,8 +327,9 @@ static enum simclr_status parse(struct safetensors *file, const char *path, size
     if (status != SIMCLR_OK)
         return status;
     json_error_t where = {.line = 1};
+    errno = 0; /* jansson does not always tell a failed allocation from a damaged text */
     json_t *header = json_loadb(file->bytes + PREFIX, (size_t)length, JSON_REJECT_DUPLICATES, &where);
-    if (!header && json_error_code(&where) == json_error_out_of_memory)
+    if (!header && errno == ENOMEM)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     if (!json_is_object(header)) {
         json_decref(header);

@@ -176,9 +176,13 @@ enum simclr_status train_config_load(struct train_config *config, const char *pa
     enum simclr_status status = file_read(&text, &size, path, MOST_BYTES, err);
     if (status != SIMCLR_OK)
         return status;
+    errno = 0;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
+    bool no_memory = !object && errno == ENOMEM;
     free(text);
-    if (!json_is_object(object))
+    if (no_memory)
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    else if (!json_is_object(object))
         status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d); see a run's config.json for an example", path,
                       where.line);
     else

@@ -78,12 +78,15 @@ enum simclr_status metrics_append(const char *run, const struct metrics *record,
     return file_append(path, line.text, line.used, err);
 }
 
-/* Whether a line (of length bytes, its newline included) is whole and of a step not after `step`. */
+/* Whether a line (of length bytes, its newline included) is whole and of a step not after `step`; -1: no memory to say. */
 static int line_stays(const char *text, size_t length, uint64_t step)
 {
     if (length == 0 || text[length - 1] != '\n')
         return 0;
+    errno = 0;
     json_t *record = json_loadb(text, length, 0, NULL);
+    if (!record && errno == ENOMEM)
+        return -1;
     json_t *value = json_object_get(record, "step");
     int stays = json_is_integer(value) && json_integer_value(value) >= 0 && (uint64_t)json_integer_value(value) <= step;
     json_decref(record);
@@ -105,16 +108,19 @@ enum simclr_status metrics_rewind(const char *run, uint64_t step, struct simclr_
         return status;
     char *text = data;
     size_t kept = 0;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0; at < size && status == SIMCLR_OK;) {
         char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) + 1 - at : size - at;
-        if (line_stays(text + at, length, step)) {
+        int stays = line_stays(text + at, length, step);
+        if (stays < 0)
+            status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+        if (stays > 0) {
             memmove(text + kept, text + at, length);
             kept += length;
         }
         at += length;
     }
-    if (kept < size)
+    if (status == SIMCLR_OK && kept < size)
         status = file_write_atomic(path, text, kept, err);
     free(data);
     return status;
