@@ -424,5 +424,5 @@ size_t loader_broken(struct loader *l, const char *const **messages)
     if (!ok)
         free(texts);
     *messages = l->messages;
-    return ok ? count : 0;
+    return count;
 }

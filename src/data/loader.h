@@ -43,7 +43,8 @@ double loader_busy(const struct loader *loader);
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */
 
-/* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function. */
+/* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function; NULL although there
+ * are some: no memory. */
 size_t loader_broken(struct loader *loader, const char *const **messages);
 
 #endif
