@@ -71,6 +71,12 @@ $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
+# Preloaded by tests/inject.sh.
+$(BUILD)/inject.so: tests/tools/inject.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	$(Q)$(CC) -std=c11 -O1 -g -fPIC -shared $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-nonnull-compare -o $@ $< -ldl
+
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
@@ -117,6 +123,9 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
 	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
 
+inject: $(BUILD)/simclr $(BUILD)/inject.so ## make every STRIDE=1-th allocation, read, write ... of short runs fail (FOREVER=1: for good, too)
+	$(Q)STRIDE='$(STRIDE)' FOREVER='$(FOREVER)' tests/inject.sh $(BUILD)/simclr $(BUILD)/inject.so $(BUILD)/inject
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -131,5 +140,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak bench deps clean help FORCE
+.PHONY: all test demo soak inject bench deps clean help FORCE
 -include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

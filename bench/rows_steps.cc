@@ -10,6 +10,7 @@ extern "C" {
 #include "data/loader.h"
 #include "nn/ntxent.h"
 #include "train/optim.h"
+#include "train/step.h"
 }
 
 namespace {
@@ -87,6 +88,28 @@ void add_optimizers(Rows &rows, const Scale &scale)
         if (flops <= scale.most_flops)
             rows.push_back({k.name, network.name, flops,
                        [=](const struct engine &engine) { return optim_job(engine, net, kind, work); }});
+    }
+}
+
+/* What each step pays to know that its gradient is finite: beside the step of the same name, the share of it. */
+void add_gradient_checks(Rows &rows, const Scale &scale)
+{
+    double last = 0;
+    for (const Network &network : networks(scale)) {
+        auto net = std::make_shared<struct resnet>(build(network.config));
+        double floats = static_cast<double>(net->param_floats);
+        if (floats == last) /* the same network on larger images */
+            continue;
+        last = floats;
+        if (floats <= scale.most_flops)
+            rows.push_back({"optim.check", network.name, floats, [=](const struct engine &engine) {
+                auto m = std::make_shared<Memory>();
+                float *grads = m->floats(net->param_floats);
+                return engine_job(m, floats * Work{1, 0, F, 0}, [=] {
+                    if (!optim_gradient_is_finite(&engine, net->params, net->param_count, grads))
+                        throw std::runtime_error("the gradient is not finite");
+                });
+            }});
     }
 }
 
@@ -183,8 +206,8 @@ struct Step {
     struct loader *loader = nullptr;
     struct network *network = nullptr;
     Memory memory;
-    float *views, *dz, *state[2] = {nullptr, nullptr};
-    void *loss_scratch;
+    struct step_memory pass{};
+    float *state[2] = {nullptr, nullptr};
     uint64_t done = 0;
 
     Step(const struct engine &e, const struct network_config &c, int b) : engine(e), config(c), batch(b)
@@ -205,21 +228,23 @@ struct Step {
         size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
         network_params(network, &params);
         state[0] = memory.zeros<float>(params);
-        views = memory.zeros<float>(rows * side * side * 3);
-        dz = memory.zeros<float>(rows * static_cast<size_t>(config.out_dim));
-        loss_scratch = memory.scratch(ntxent_scratch(&engine, static_cast<int>(rows), config.out_dim));
+        pass.engine = &engine;
+        pass.network = network;
+        pass.views = memory.zeros<float>(rows * side * side * 3);
+        pass.dz = memory.zeros<float>(rows * static_cast<size_t>(config.out_dim));
+        pass.loss_scratch = memory.scratch(ntxent_scratch(&engine, static_cast<int>(rows), config.out_dim));
+        pass.out_dim = config.out_dim;
+        pass.temperature = 0.5f;
     }
 
     void run()
     {
-        const float *h, *z;
         struct simclr_error err;
         struct ntxent_result result;
         size_t count, tensors;
-        check(loader_batch(loader, views, static_cast<uint32_t>(done / 2), done % 2 * static_cast<size_t>(batch), batch, &err), err);
-        network_forward(network, views, 2 * batch, true, &h, &z);
-        ntxent(&engine, &result, dz, z, 2 * batch, config.out_dim, 0.5f, loss_scratch);
-        network_backward(network, views, dz, 2 * batch);
+        check(loader_batch(loader, pass.views, static_cast<uint32_t>(done / 2), done % 2 * static_cast<size_t>(batch), batch, &err), err);
+        if (!step_run(&pass, 2 * batch, &result))
+            throw std::runtime_error("the step's numbers are not finite");
         const struct tensor_info *list = network_param_list(network, &tensors);
         optim_step(&engine, &optim, list, tensors, network_params(network, &count), network_grads(network), state, ++done, 1e-4);
     }
@@ -260,6 +285,7 @@ void add_step_rows(Rows &rows, const Scale &scale)
 {
     add_ntxent(rows, scale);
     add_optimizers(rows, scale);
+    add_gradient_checks(rows, scale);
     add_views(rows, scale);
     static const struct { const char *name; int depth; double width; enum stem stem; int size, batch; } steps[] = {
         {"resnet18.w25.8px.b2", 18, 0.25, STEM_CIFAR, 8, 2}, /* for every ISA, whatever the limit */

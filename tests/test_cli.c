@@ -107,6 +107,28 @@ Test(cli, training_on_a_packed_set_is_training_on_the_set)
     expect_refusal("pack -o t.npy --epochs 3", 2, "--epochs");
 }
 
+/* Decay of more than the weights themselves: they grow until a variance overflows. */
+Test(cli, a_diverging_run_stops_and_its_step_is_replayed)
+{
+    if (!have_program())
+        return;
+#define DIVERGING " --optimizer adamw --lr 1000 --wd 10 --epochs 3 --knn-every 0 " TINY
+    expect_refusal("train -o r" DIVERGING, 1, "simclr: step 4: the running variance of layer1.0.bn1 has 16 infinities among 16 values");
+    cr_expect(strstr(output, "'simclr replay r/nonfinite-00000004' repeats it"), "%s", output);
+    cr_expect_eq(system("test \"$(ls r r/nonfinite-00000004 | tr '\\n' ' ')\" = 'r: config.json nonfinite-00000004  "
+                        "r/nonfinite-00000004: batch.safetensors checkpoint-00000003.safetensors config.json images.txt '"), 0);
+    expect_output("replay r", "layer1.0.bn1                running variance               0             0           0          16  FIRST WRONG\n");
+    cr_expect(strstr(output, "first wrong: the running variance of layer1.0.bn1 has 16 infinities"), "%s", output);
+    cr_assert_eq(run("replay r --threads 3 >auto.txt"), 0);
+    cr_assert_eq(run("replay r/nonfinite-00000004 --isa scalar >scalar.txt"), 0);
+    cr_expect_eq(system("sed 1d auto.txt >a && sed 1d scalar.txt >b && cmp a b"), 0, "the same lines on every path");
+    cr_expect_neq(run("train -o r --resume --on-nan skip --threads 1"), 0);
+    cr_expect(strstr(output, "; skipped\n") && strstr(output, "10 in a row"), "%s", output);
+    expect_refusal("replay", 2, "name the folder of a run");
+    expect_refusal("replay nowhere", 1, "nowhere");
+    expect_refusal("train --on-nan maybe", 2, "--on-nan: 'maybe' is not one of stop, skip");
+}
+
 /* A pack of many seconds, once it writes. */
 static int interrupt_pack(int signal)
 {

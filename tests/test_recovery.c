@@ -115,9 +115,9 @@ Test(recovery, another_format_is_refused)
     char *bytes = file_of(&size, "run", NEWEST), *digits = strstr(bytes + 8, "simclr_checksum\":\""), *version = NULL, text[17];
     cr_assert_not_null(digits);
     digits += strlen("simclr_checksum\":\"");
-    version = strstr(digits, "\"simclr_format\":\"2\"");
+    version = strstr(digits, "\"simclr_format\":\"3\"");
     cr_assert_not_null(version);
-    version[strlen("\"simclr_format\":\"")] = '3';
+    version[strlen("\"simclr_format\":\"")] = '4';
     memset(digits, '0', 16);
     struct crc64 crc;
     crc64_begin(&crc);
@@ -127,7 +127,7 @@ Test(recovery, another_format_is_refused)
     temp_write(temp_path(root, "run/" NEWEST), bytes, size);
     free(bytes);
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    cr_expect(strstr(err.text, NEWEST " has checkpoint format 3 and this program reads format 2"), "%s", err.text);
+    cr_expect(strstr(err.text, NEWEST " has checkpoint format 4 and this program reads format 3"), "%s", err.text);
 }
 
 /* Killed after the last checkpoint was written and before the oldest was removed. */

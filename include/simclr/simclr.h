@@ -19,6 +19,7 @@ enum simclr_status {
     SIMCLR_ERR_MEMORY,    /* not enough memory */
     SIMCLR_ERR_UNSUPPORTED, /* this machine or build cannot do it */
     SIMCLR_ERR_CANCELLED, /* the caller's callback asked to stop */
+    SIMCLR_ERR_NONFINITE, /* a loss or gradient that is not a finite number */
 };
 
 /* One sentence that names the thing (file, option, value) and the remedy; no final newline. */

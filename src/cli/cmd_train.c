@@ -243,6 +243,9 @@ static void summarize(const struct train_command *c, const struct train_result *
     checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
     if (result->broken > 0)
         printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", c->run);
+    if (result->skipped > 0)
+        printf("%llu of %llu steps were skipped, for their numbers were not finite\n", (unsigned long long)result->skipped,
+               (unsigned long long)result->steps);
     if (result->knn >= 0 && result->knn_untrained >= 0)
         printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
     else if (result->trained == 0)

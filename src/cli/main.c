@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
     {"train", "train an encoder on images without labels", cmd_train},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
+    {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},
 };

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -106,7 +107,9 @@ static void add_eta(struct line *line, const char *before, double seconds)
 
 static void add_loss(struct line *line, const char *before, const struct train_progress *t)
 {
-    if (t->loss > t->ceiling)
+    if (isnan(t->loss))
+        add_field(line, before, "every step skipped so far");
+    else if (t->loss > t->ceiling)
         add_field(line, before, "loss %.4f (over ceiling)", t->loss);
     else
         add_field(line, before, "loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));

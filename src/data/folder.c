@@ -85,8 +85,11 @@ static enum simclr_status scan_entry(struct folder *folder, const char *relative
     if (!fits || !path_join(full, sizeof full, folder->root, path))
         return fail(err, SIMCLR_ERR_USAGE, "a path in %s is too long: %.64s...; move the data to a shorter one", folder->root, relative);
     struct stat st;
-    if (stat(full, &st)) /* a dangling link: listed as broken if it is named like an image */
-        return is_image_name(name) ? append(folder, path, 0, err) : SIMCLR_OK;
+    if (stat(full, &st)) {
+        if (errno == EIO || errno == ENOMEM || errno == ESTALE) /* says nothing of the file, and half a set would be another one */
+            return fail(err, SIMCLR_ERR_IO, "cannot look at %s: %s", full, strerror(errno));
+        return is_image_name(name) ? append(folder, path, 0, err) : SIMCLR_OK; /* a dangling link: listed as broken */
+    }
     if (S_ISDIR(st.st_mode)) {
         struct ancestor here = {.up = up, .device = st.st_dev, .inode = st.st_ino};
         for (const struct ancestor *a = up; a; a = a->up)
@@ -108,12 +111,15 @@ static enum simclr_status scan(struct folder *folder, const char *relative, cons
     if (!dir)
         return fail(err, SIMCLR_ERR_IO, "cannot read the folder %s: %s", full, strerror(errno));
     enum simclr_status status = SIMCLR_OK;
-    for (struct dirent *entry; status == SIMCLR_OK && (entry = readdir(dir));) {
+    struct dirent *entry;
+    while (status == SIMCLR_OK && (errno = 0, entry = readdir(dir))) {
         if (folder->stop && folder->stop())
             status = fail(err, SIMCLR_ERR_CANCELLED, "stopped while the images in %s were listed", folder->root);
         else if (entry->d_name[0] != '.')
             status = scan_entry(folder, relative, entry->d_name, up, depth, err);
     }
+    if (status == SIMCLR_OK && errno) /* the end is no error; half a list would be another set of images */
+        status = fail(err, SIMCLR_ERR_IO, "cannot read the folder %s: %s", full, strerror(errno));
     closedir(dir);
     return status;
 }
@@ -313,12 +319,16 @@ static enum simclr_status read_file(uint8_t **data, size_t *size, const char *pa
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) /* of this machine, not of the file */
+        return fail(err, SIMCLR_ERR_MEMORY, "cannot open %s: %s", path, strerror(errno));
     if (fd < 0)
         return fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
     enum simclr_status status = SIMCLR_OK;
     size_t done = 0;
     *data = NULL;
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+    if (fstat(fd, &st))
+        status = fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
+    else if (!S_ISREG(st.st_mode))
         status = fail(err, SIMCLR_ERR_IO, "it is not a regular file");
     else if ((uint64_t)st.st_size > max_file_bytes)
         status = fail(err, SIMCLR_ERR_FORMAT, "the file is over 1 GiB");

@@ -59,6 +59,7 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
             return fail(err, SIMCLR_ERR_USAGE, "there is no image %u in a set of %zu", (unsigned)items[i], dataset_size(dataset));
     struct loader *l = calloc(1, sizeof *l);
     if (l) {
+        l->engine = engine; /* loader_free goes by its threads */
         l->items = malloc(count * sizeof *l->items);
         l->order = malloc(count * sizeof *l->order);
         l->state = calloc(count, sizeof *l->state);
@@ -71,7 +72,6 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
     memcpy(l->items, items, count * sizeof *items);
     l->dataset = dataset;
     l->config = *config;
-    l->engine = engine;
     l->count = count;
     *result = l;
     return SIMCLR_OK;
@@ -349,6 +349,14 @@ enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, si
     return job_end(&job, err);
 }
 
+const char *loader_name(const struct loader *l, size_t place, char *text, size_t size)
+{
+    size_t at = place;
+    while (atomic_load(&l->state[l->order[at]]) == ITEM_BROKEN && (at + 1) % l->count != place)
+        at = (at + 1) % l->count;
+    return dataset_item_name(l->dataset, l->items[l->order[at]], text, size);
+}
+
 static void clean_slot(void *ctx, size_t slot, int thread)
 {
     struct job *job = ctx;
@@ -439,5 +447,5 @@ size_t loader_broken(struct loader *l, const char *const **messages)
     if (!ok)
         free(texts);
     *messages = l->messages;
-    return ok ? count : 0;
+    return count;
 }

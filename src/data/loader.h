@@ -30,6 +30,9 @@ void loader_cache(struct loader *loader, size_t bytes, bool all);
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
+/* The name of the image that served at position `place` of the order of the last loader_batch: a path in the set, or "#17". */
+const char *loader_name(const struct loader *loader, size_t place, char *text, size_t size);
+
 /* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. SIMCLR_ERR_CANCELLED
  * when the engine is to stop. */
 enum { LABEL_NONE = -1, LABEL_BROKEN = -2 };
@@ -41,7 +44,8 @@ double loader_busy(const struct loader *loader);
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */
 
-/* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function. */
+/* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function; NULL although there
+ * are some: no memory. */
 size_t loader_broken(struct loader *loader, const char *const **messages);
 
 #endif

@@ -171,9 +171,11 @@ enum simclr_status file_append(const char *path, const void *data, size_t size, 
     return status;
 }
 
+/* Short of descriptors or memory, this machine cannot read any file: that says nothing of this one. */
 static enum simclr_status read_failed(const char *path, struct simclr_error *err)
 {
-    return fail(err, SIMCLR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    bool machine = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+    return fail(err, machine ? SIMCLR_ERR_MEMORY : SIMCLR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
 }
 
 static enum simclr_status read_descriptor(void **data, size_t *size, int fd, const char *path, size_t most,

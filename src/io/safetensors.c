@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "io/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -51,24 +52,38 @@ static int tensor_bytes(size_t *bytes, enum safetensors_type type, const size_t 
 
 /* ---- Writing ---- */
 
+/* NULL: no memory. */
 static json_t *describe(const struct safetensors_entry *e, size_t begin)
 {
     json_t *shape = json_array();
+    int failed = 0;
     for (int d = 0; d < e->ndim; d++)
-        json_array_append_new(shape, json_integer((json_int_t)e->dims[d]));
+        failed |= json_array_append_new(shape, json_integer((json_int_t)e->dims[d]));
+    if (failed) {
+        json_decref(shape);
+        return NULL;
+    }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", types[e->type].name, "shape", shape, "data_offsets", (json_int_t)begin,
                      (json_int_t)(begin + e->bytes));
+}
+
+/* A text did not become part of the header: no memory, or it is not UTF-8. */
+static enum simclr_status text_failed(const char *path, const char *text, struct simclr_error *err)
+{
+    return errno == ENOMEM ? fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path)
+                           : fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: %s is not UTF-8 text", path, text);
 }
 
 static enum simclr_status build_header(json_t *header, const char *path, const struct safetensors_entry *entries, size_t count,
                                        const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
 {
     json_t *object = json_object();
-    json_object_set_new(header, METADATA, object);
-    json_object_set_new(object, CHECKSUM, json_string(NO_CHECKSUM));
+    errno = 0;
+    if (json_object_set_new(header, METADATA, object) < 0 || json_object_set_new(object, CHECKSUM, json_string(NO_CHECKSUM)) < 0)
+        return text_failed(path, CHECKSUM, err);
     for (size_t i = 0; i < pairs; i++)
         if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) < 0)
-            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: metadata %s is not UTF-8 text", path, metadata[i].key);
+            return text_failed(path, metadata[i].key, err);
     size_t begin = 0;
     for (size_t i = 0; i < count; i++) {
         const struct safetensors_entry *e = &entries[i];
@@ -79,7 +94,7 @@ static enum simclr_status build_header(json_t *header, const char *path, const s
         if (json_object_get(header, e->name))
             return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: two tensors are called %s", path, e->name);
         if (json_object_set_new(header, e->name, describe(e, begin)) < 0)
-            return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: a tensor's name is not UTF-8 text", path);
+            return text_failed(path, "a tensor's name", err);
         begin += bytes;
     }
     return SIMCLR_OK;
@@ -312,7 +327,10 @@ static enum simclr_status parse(struct safetensors *file, const char *path, size
     if (status != SIMCLR_OK)
         return status;
     json_error_t where = {.line = 1};
+    errno = 0; /* jansson does not always tell a failed allocation from a damaged text */
     json_t *header = json_loadb(file->bytes + PREFIX, (size_t)length, JSON_REJECT_DUPLICATES, &where);
+    if (!header && errno == ENOMEM)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     if (!json_is_object(header)) {
         json_decref(header);
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object (line %d)",

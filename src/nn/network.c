@@ -7,8 +7,11 @@
 #include "nn/plan.h"
 #include "nn/pool.h"
 #include "nn/resnet.h"
+#include "simd/kernels.h"
 
+#include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +38,8 @@ struct network {
     char *activations;           /* what plan lays out */
     void *scratch, *norm_scratch; /* the largest that any layer, and any norm, needs */
     struct node_memory memory[RESNET_MAX_NODES];
+    watch_fn *watch; /* NULL: nobody looks */
+    void *watch_ctx;
 };
 
 /* ---- Making ---- */
@@ -181,6 +186,55 @@ void network_free(struct network *network)
     free(network);
 }
 
+/* ---- Watching ---- */
+
+void network_watch(struct network *network, watch_fn *watch, void *ctx)
+{
+    network->watch = watch;
+    network->watch_ctx = ctx;
+}
+
+/* "layer1.0.bn2" from "layer1.0.bn2.weight", and "layer1.0" with two ends cut. */
+static struct watched watched_layer(const struct network *n, int param, int ends, const char *tensor, bool backward)
+{
+    struct watched w = {.tensor = tensor, .backward = backward};
+    snprintf(w.layer, sizeof w.layer, "%s", n->net.params[param].name);
+    for (char *end; ends > 0 && (end = strrchr(w.layer, '.')); ends--)
+        *end = 0;
+    return w;
+}
+
+/* The node's last layer, whose output the next nodes read: a block's sum, a norm, a convolution, a pool. */
+static struct watched watched_node(const struct network *n, int i, const char *tensor, bool backward)
+{
+    const struct node *node = &n->net.nodes[i];
+    if (node->weight >= 0)
+        return watched_layer(n, node->norm ? node->gain : node->weight, node->residual >= 0 ? 2 : 1, tensor, backward);
+    struct watched w = {.tensor = tensor, .backward = backward};
+    strcpy(w.layer, node->kind == NODE_MAXPOOL ? "maxpool" : "avgpool");
+    return w;
+}
+
+static void watch(const struct network *n, struct watched w, const float *x, size_t count)
+{
+    watch_values(&w, x, count);
+    n->watch(n->watch_ctx, &w);
+}
+
+static void watch_gradient_of(const struct network *n, int index, const char *tensor)
+{
+    const struct tensor_info *info = &n->net.params[index];
+    struct watched w = watched_layer(n, index, 1, tensor, true);
+    const float *g = n->grads + info->offset;
+    w.wrong = !isfinite(n->engine.kernels->sum_squares(g, NULL, 0.0f, info->count));
+    watch(n, w, g, info->count);
+}
+
+static size_t floats_of_output(const struct node *node, int rows)
+{
+    return (size_t)rows * (size_t)node->shape.ho * (size_t)node->shape.wo * (size_t)node->shape.k;
+}
+
 /* ---- Forward ---- */
 
 static float *param(const struct network *n, int index)
@@ -255,6 +309,25 @@ static void forward_linear(struct network *n, int i, const float *x, float *pre,
         norm_sum(&n->engine, pre, &slices, k, n->norm_scratch);
 }
 
+static void watch_forward(const struct network *n, int i, int rows)
+{
+    const struct node *node = &n->net.nodes[i];
+    const struct node_memory *m = &n->memory[i];
+    size_t count = floats_of_output(node, rows), k = (size_t)node->shape.k;
+    if (node->norm) {
+        struct watched normed = watched_layer(n, node->gain, 1, "output", false);
+        struct conv_input input = through_norm(n, i, m->pre, true);
+        struct norm_params params = norm_params(n, node);
+        watch(n, watched_layer(n, node->weight, 1, "output", false), m->pre, count);
+        watch(n, watched_layer(n, node->gain, 1, "running mean", false), params.running_mean, k);
+        watch(n, watched_layer(n, node->gain, 1, "running variance", false), params.running_var, k);
+        watch_input(&normed, &input, count / k, node->shape.k); /* a ReLU makes 0 of a NaN */
+        n->watch(n->watch_ctx, &normed);
+    }
+    if (!node->norm || node->residual >= 0)
+        watch(n, watched_node(n, i, "output", false), m->out, count);
+}
+
 static void forward_node(struct network *n, int i, const float *images, int rows, bool training)
 {
     const struct node *node = &n->net.nodes[i];
@@ -283,8 +356,11 @@ static void forward_node(struct network *n, int i, const float *images, int rows
 void network_forward(struct network *network, const float *x, int rows, bool training, const float **h, const float **z)
 {
     int last = z ? network->net.count - 1 : network->net.feature;
-    for (int i = 0; i <= last; i++)
+    for (int i = 0; i <= last; i++) {
         forward_node(network, i, x, rows, training);
+        if (network->watch && training)
+            watch_forward(network, i, rows);
+    }
     *h = network->memory[network->net.feature].out;
     if (z)
         *z = network->memory[last].out;
@@ -304,6 +380,14 @@ static void backward_norm(struct network *n, int i, int rows)
                   residual ? m->out : NULL, &input, m->invstd, &slices, node->shape.k, n->norm_scratch);
 }
 
+static void watch_through_norm(const struct network *n, int i, int rows)
+{
+    const struct node *node = &n->net.nodes[i];
+    watch_gradient_of(n, node->gain, "weight gradient");
+    watch_gradient_of(n, node->gain + 1, "bias gradient");
+    watch(n, watched_layer(n, node->weight, 1, "gradient", true), n->memory[i].grad, floats_of_output(node, rows));
+}
+
 static void backward_node(struct network *n, int i, const float *images, int rows)
 {
     const struct node *node = &n->net.nodes[i];
@@ -312,8 +396,12 @@ static void backward_node(struct network *n, int i, const float *images, int row
     float *dx = node->input >= 0 ? n->memory[node->input].grad : NULL;
     struct conv_shape s = node->shape;
     s.n = rows;
+    if (n->watch)
+        watch(n, watched_node(n, i, "gradient", true), m->grad, floats_of_output(node, rows));
     if (node->norm)
         backward_norm(n, i, rows);
+    if (n->watch && node->norm)
+        watch_through_norm(n, i, rows);
     switch (node->kind) {
     case NODE_CONV:
         conv_backward_weights(&n->engine, grad(n, node->weight), &x, m->grad, &s, n->scratch);
@@ -331,6 +419,10 @@ static void backward_node(struct network *n, int i, const float *images, int row
                         node->relu && !node->norm ? m->out : NULL, x.x, param(n, node->weight), rows, s.c, s.k, n->scratch);
         break;
     }
+    if (n->watch && node->weight >= 0)
+        watch_gradient_of(n, node->weight, "weight gradient");
+    if (n->watch && node->bias >= 0)
+        watch_gradient_of(n, node->bias, "bias gradient");
 }
 
 void network_backward(struct network *network, const float *x, const float *dz, int rows)

@@ -3,6 +3,7 @@
 #define NN_NETWORK_H
 
 #include "base/engine.h"
+#include "nn/watch.h"
 #include "simclr/simclr.h"
 
 #include <stdbool.h>
@@ -58,6 +59,9 @@ void network_forward(struct network *network, const float *x, int rows, bool tra
 /* After a training forward with z of the same x and rows: gradients of all parameters (overwritten) for dz (rows, out_dim). Once per
  * forward: the memory of activations is used again. */
 void network_backward(struct network *network, const float *x, const float *dz, int rows);
+
+/* Has every tensor of the coming training passes told as it is computed; NULL: no longer. It costs a slow look at each value. */
+void network_watch(struct network *network, watch_fn *watch, void *ctx);
 
 /* Parameters, their gradients (same layout; NULL without training), and buffers (running statistics), each one flat array of count
  * floats; those between the tensors stay 0. */

@@ -62,6 +62,8 @@ static bool add_loader(struct lines *lines, const char *prefix, struct loader *l
 {
     const char *const *messages;
     size_t n = loader ? loader_broken(loader, &messages) : 0;
+    if (n > 0 && !messages)
+        return false;
     for (size_t i = 0; i < n; i++)
         if (!add(lines, prefix, messages[i], strlen(messages[i])))
             return false;

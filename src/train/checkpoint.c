@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION "2" /* 1 had no checksum */
+#define FORMAT_VERSION "3" /* 1 had no checksum, 2 no skipped steps */
 #define STATE_NAME "trainer.state"
 
-enum { STATE_WORDS = 7 };
+enum { STATE_WORDS = 9 };
 
 /* Doubles travel as their bits: a checkpoint restores the very number. */
 static int64_t bits_of(double x)
@@ -42,6 +42,8 @@ static void state_pack(int64_t words[STATE_WORDS], const struct checkpoint_state
     words[4] = bits_of(s->alignment);
     words[5] = bits_of(s->uniformity);
     words[6] = bits_of(s->knn_untrained);
+    words[7] = (int64_t)s->skipped;
+    words[8] = (int64_t)s->skipped_in_a_row;
 }
 
 static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_WORDS])
@@ -53,6 +55,8 @@ static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_W
     s->alignment = double_of(words[4]);
     s->uniformity = double_of(words[5]);
     s->knn_untrained = double_of(words[6]);
+    s->skipped = (uint64_t)words[7];
+    s->skipped_in_a_row = (uint64_t)words[8];
 }
 
 /* One group of tensors that share a flat array: the weights, the running statistics, an optimiser's momenta. */
@@ -114,7 +118,7 @@ static enum simclr_status write_entries(const char *path, const struct group *gr
         free(data);
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s (%zu MB)", path, floats * sizeof *data >> 20);
     }
-    int64_t words[STATE_WORDS], step = (int64_t)state->step;
+    int64_t words[STATE_WORDS], batches = (int64_t)(state->step - state->skipped);
     size_t n = 0, used = 0;
     for (size_t g = 0; g < group_count; g++)
         for (size_t i = 0; i < groups[g].count; i++) {
@@ -124,8 +128,8 @@ static enum simclr_status write_entries(const char *path, const struct group *gr
             used += info->count;
             if (batches_tracked_name(entries[n].name, sizeof entries[n].name, info)) {
                 entries[n].type = ST_I64; /* a scalar: no dimensions */
-                entries[n].bytes = sizeof step;
-                entries[n++].data = &step;
+                entries[n].bytes = sizeof batches;
+                entries[n++].data = &batches;
             }
         }
     state_pack(words, state);
@@ -307,6 +311,14 @@ static enum simclr_status load(const char *path, const struct checkpoint_target 
     }
     safetensors_close(file);
     return status;
+}
+
+enum simclr_status checkpoint_load_newest(const char *run, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                          struct simclr_error *err)
+{
+    char path[4096];
+    checkpoint_newest(path, sizeof path, run);
+    return path[0] ? load(path, target, state, err) : fail(err, SIMCLR_ERR_FORMAT, "there is no checkpoint in %s", run);
 }
 
 /* Whether an older checkpoint may serve instead: not when the run, or this program, is another one. */

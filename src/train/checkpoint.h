@@ -13,10 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where a run stands; sums run over the steps of the current epoch so far. */
+/* Where a run stands; sums run over the steps of the current epoch so far, of which epoch_steps were not skipped. */
 struct checkpoint_state {
     uint64_t step;
     uint64_t epoch_steps;
+    uint64_t skipped, skipped_in_a_row;             /* of the steps, since their numbers were not finite */
     double loss, retrieval1, alignment, uniformity; /* sums */
     double knn_untrained;                           /* < 0: none */
 };
@@ -39,6 +40,10 @@ enum simclr_status checkpoint_write(const char *run, int keep, const struct chec
 
 /* Path of the newest checkpoint in run, whole or not; "" when there is none. */
 void checkpoint_newest(char *path, size_t size, const char *run);
+
+/* Restores target and state from the newest checkpoint in run, or fails. Changes no file. */
+enum simclr_status checkpoint_load_newest(const char *run, const struct checkpoint_target *target, struct checkpoint_state *state,
+                                          struct simclr_error *err);
 
 /* A sentence for the user. */
 typedef void checkpoint_tell_fn(void *ctx, bool warning, const char *text);

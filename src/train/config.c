@@ -18,6 +18,7 @@ static const struct setting_choice stems[] = {{"auto", STEM_AUTO}, {"imagenet", 
 static const struct setting_choice optimizers[] = {
     {"adam", OPTIM_ADAM}, {"adamw", OPTIM_ADAMW}, {"sgd", OPTIM_SGD}, {"lars", OPTIM_LARS}, {NULL, 0}};
 static const struct setting_choice scalings[] = {{"none", LR_NONE}, {"linear", LR_LINEAR}, {"sqrt", LR_SQRT}, {NULL, 0}};
+static const struct setting_choice on_nans[] = {{"stop", ON_NAN_STOP}, {"skip", ON_NAN_SKIP}, {NULL, 0}};
 
 #define AT(field) .offset = offsetof(struct train_config, field), .size = sizeof(((struct train_config *)0)->field)
 #define INTEGER(field, least, most) .type = SETTING_INT, AT(field), .low = (least), .high = (most)
@@ -80,6 +81,9 @@ static const struct setting settings[] = {
     {.name = "trust", .group = "Training", .value = "X", REAL(optim.trust, 0, 1), .decides = true, .help = "lars: trust coefficient"},
     {.name = "seed", .group = "Training", .value = "N", .type = SETTING_U64, AT(seed), .decides = true,
      .help = "of the initial weights, the order and the augmentation"},
+
+    {.name = "on-nan", .group = "Training", .value = "WHAT", CHOICE(on_nan, on_nans),
+     .help = "where loss or gradient are not finite: stop, or skip the batch, at most 10 in a row"},
 
     {.name = "augment", .group = "Augmentation", .value = "PRESET", .type = SETTING_PRESET, AT(augment_name),
      .help = "paper, cifar, reference, none; those below change parts"},

@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/number.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -159,7 +160,10 @@ enum simclr_status train_config_same(const char *path, const char *old, const ch
 
 enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err)
 {
+    errno = 0;
     char *text = train_config_text(config, false);
+    if (!text && errno == ENOMEM)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     if (!text)
         return fail(err, SIMCLR_ERR_USAGE, "cannot write %s: the path of the images, %s, is not UTF-8; rename it", path, config->data);
     enum simclr_status status = file_write_atomic(path, text, strlen(text), err);
@@ -216,9 +220,13 @@ enum simclr_status train_config_load(struct train_config *config, const char *pa
     enum simclr_status status = file_read(&text, &size, path, MOST_BYTES, err);
     if (status != SIMCLR_OK)
         return status;
+    errno = 0;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
+    bool no_memory = !object && errno == ENOMEM;
     free(text);
-    if (!json_is_object(object))
+    if (no_memory)
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    else if (!json_is_object(object))
         status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d); see a run's config.json for an example", path,
                       where.line);
     else

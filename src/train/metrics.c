@@ -57,6 +57,8 @@ static void format_record(struct line *line, const struct metrics *r)
     put_number(line, "alignment", r->alignment);
     put_number(line, "uniformity", r->uniformity);
     put_number(line, "lr", r->lr);
+    if (r->skipped > 0)
+        line->used += (size_t)sprintf(line->text + line->used, ", \"skipped\": %" PRIu64, r->skipped);
     if (r->knn >= 0)
         put_number(line, "knn", r->knn);
     if (r->knn_untrained >= 0)
@@ -79,15 +81,17 @@ enum simclr_status metrics_append(const char *run, const struct metrics *record,
     return file_append(path, line.text, line.used, err);
 }
 
-/* The step of a whole line, if it is one of a run of so many steps an epoch; else 0. */
-static uint64_t step_of_line(const char *text, size_t length, uint64_t steps_per_epoch)
+/* The step of a whole line, if it is one of a run of so many steps an epoch; else 0. -1: no memory to say. */
+static int64_t step_of_line(const char *text, size_t length, uint64_t steps_per_epoch)
 {
+    errno = 0;
     json_t *record = json_loadb(text, length, 0, NULL);
+    if (!record && errno == ENOMEM)
+        return -1;
     json_t *epoch = json_object_get(record, "epoch"), *step = json_object_get(record, "step");
-    uint64_t e = json_is_integer(epoch) ? (uint64_t)json_integer_value(epoch) : 0;
-    uint64_t s = json_is_integer(step) ? (uint64_t)json_integer_value(step) : 0;
+    int64_t e = json_is_integer(epoch) ? json_integer_value(epoch) : 0, s = json_is_integer(step) ? json_integer_value(step) : 0;
     json_decref(record);
-    return s > 0 && (s - 1) / steps_per_epoch + 1 == e ? s : 0;
+    return s > 0 && e > 0 && (uint64_t)(s - 1) / steps_per_epoch + 1 == (uint64_t)e ? s : 0;
 }
 
 /* A last line without its end: the start of one, or what a file system puts where nothing was written. */
@@ -114,16 +118,18 @@ enum simclr_status metrics_rewind(const char *run, uint64_t steps_per_epoch, uin
         return status;
     char *text = data;
     size_t kept = 0, lines = 0;
-    uint64_t before = 0;
+    int64_t before = 0;
     for (size_t at = 0; at < size && status == SIMCLR_OK;) {
         char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) + 1 - at : size - at;
-        uint64_t s = end ? step_of_line(text + at, length, steps_per_epoch) : 0;
+        int64_t s = end ? step_of_line(text + at, length, steps_per_epoch) : 0;
         lines++;
-        if (end ? s <= before : !is_torn(text + at, length))
+        if (s < 0)
+            status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+        else if (end ? s <= before : !is_torn(text + at, length))
             status = fail(err, SIMCLR_ERR_USAGE, "line %zu of %s is not of this run; move that file away, or choose another folder with -o",
                           lines, path);
-        if (end && s <= step) {
+        if (end && s > 0 && (uint64_t)s <= step) {
             memmove(text + kept, text + at, length);
             kept += length;
         }

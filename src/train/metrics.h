@@ -11,6 +11,7 @@ struct metrics {
     uint64_t step;
     double loss, loss_place;       /* place: 0 at the ceiling, 1 at the floor */
     double retrieval1, alignment, uniformity, lr;
+    uint64_t skipped;              /* steps of the epoch whose numbers were not finite; 0: left out */
     double knn, knn_untrained;     /* fractions; < 0: not computed, left out */
     struct {
         double images_per_second, seconds; /* of the epoch's training steps, without evaluation and checkpoints */

@@ -5,6 +5,7 @@
 #include "simd/kernels.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 /* Work is cut into blocks of a tensor; PARTS bounds the partial sums of a norm, which are added in order whatever the threads. */
 enum { BLOCK = 16384, PARTS = 256 };
@@ -52,20 +53,56 @@ static void update(const struct step *s, size_t at, size_t count)
                      (float)(s->lr / s->bias1), (float)s->sqrt_bias2, (float)c->eps, count);
 }
 
-/* Block number `chunk` of all tensors. Walking the list costs less than a table of blocks, which would need memory. */
+/* Block number `chunk` of all tensors: its first element and how many it has. Walking the list costs less than a table of blocks,
+ * which would need memory. */
+static size_t find_block(size_t *first, const struct tensor_info *tensors, size_t chunk)
+{
+    for (; chunk >= blocks_of(tensors); tensors++)
+        chunk -= blocks_of(tensors);
+    size_t left = tensors->count - chunk * BLOCK;
+    *first = tensors->offset + chunk * BLOCK;
+    return left < BLOCK ? left : BLOCK;
+}
+
+static size_t all_blocks(const struct tensor_info *tensors, size_t count)
+{
+    size_t blocks = 0;
+    for (size_t i = 0; i < count; i++)
+        blocks += blocks_of(&tensors[i]);
+    return blocks;
+}
+
 static void update_block(void *ctx, size_t chunk, int thread)
 {
     (void)thread;
     const struct step *s = ctx;
-    for (size_t i = 0; i < s->count; i++) {
-        const struct tensor_info *tensor = &s->tensors[i];
-        if (chunk < blocks_of(tensor)) {
-            size_t first = chunk * BLOCK, left = tensor->count - first;
-            update(s, tensor->offset + first, left < BLOCK ? left : BLOCK);
-            return;
-        }
-        chunk -= blocks_of(tensor);
-    }
+    size_t first, count = find_block(&first, s->tensors, chunk);
+    update(s, first, count);
+}
+
+/* ---- Is it a number? ---- */
+
+struct check {
+    const struct kernels *kernels;
+    const struct tensor_info *tensors;
+    const float *grads;
+    atomic_bool wrong;
+};
+
+static void check_block(void *ctx, size_t chunk, int thread)
+{
+    (void)thread;
+    struct check *c = ctx;
+    size_t first, count = find_block(&first, c->tensors, chunk);
+    if (!isfinite(c->kernels->sum_squares(c->grads + first, NULL, 0.0f, count)))
+        atomic_store(&c->wrong, true);
+}
+
+bool optim_gradient_is_finite(const struct engine *engine, const struct tensor_info *tensors, size_t count, const float *grads)
+{
+    struct check c = {.kernels = engine->kernels, .tensors = tensors, .grads = grads};
+    par_for(engine->threads, all_blocks(tensors, count), check_block, &c);
+    return !c.wrong;
 }
 
 /* One tensor under LARS. */
@@ -153,8 +190,5 @@ void optim_step(const struct engine *engine, const struct optim_config *config, 
         s.bias1 = 1.0 - fm_pow(config->beta1, (double)step);
         s.sqrt_bias2 = sqrt(1.0 - fm_pow(config->beta2, (double)step));
     }
-    size_t blocks = 0;
-    for (size_t i = 0; i < count; i++)
-        blocks += blocks_of(&tensors[i]);
-    par_for(engine->threads, blocks, update_block, &s);
+    par_for(engine->threads, all_blocks(tensors, count), update_block, &s);
 }

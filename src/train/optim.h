@@ -24,4 +24,8 @@ const char *optim_state_name(enum optimizer kind, int index);
 void optim_step(const struct engine *engine, const struct optim_config *config, const struct tensor_info *tensors, size_t count,
                 float *params, const float *grads, float *const state[2], uint64_t step, double lr);
 
+/* Whether the gradient's sum of squares is finite, in every tensor: no NaN, no infinity, nothing whose square the optimisers' fp32
+ * cannot hold. */
+bool optim_gradient_is_finite(const struct engine *engine, const struct tensor_info *tensors, size_t count, const float *grads);
+
 #endif

@@ -230,7 +230,7 @@ static enum simclr_status none_readable(const struct part *part, struct simclr_e
 {
     const char *const *messages;
     size_t n = loader_broken(part->loader, &messages);
-    return fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", loader_size(part->loader), n ? messages[0] : "");
+    return fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", loader_size(part->loader), n && messages ? messages[0] : "");
 }
 
 /* Its header, and its labels in a file beside it. */

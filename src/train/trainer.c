@@ -11,13 +11,21 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
+#include "train/nonfinite.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
+#include "train/step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+enum {
+    MOST_SKIPS = 10, /* in a row */
+    MOST_KEPT = 3,   /* skipped steps of a run that are written down for replay: they could fill a disk */
+};
 
 struct trainer {
     struct train_config config; /* resolved */
@@ -31,9 +39,9 @@ struct trainer {
     const struct tensor_info *tensors;
     size_t tensor_count;
     float *optim[2];            /* (param_count) each */
-    float *views;               /* (2 batch, S, S, C) */
-    float *dz;                  /* (2 batch, out_dim) */
-    void *loss_scratch;
+    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
+    size_t buffer_count;
+    struct step_memory step;
     struct arena memory;
 
     uint64_t steps_per_epoch, steps;
@@ -41,6 +49,7 @@ struct trainer {
     struct checkpoint_state state;
     uint64_t first_step;        /* of this process */
     bool begun;                 /* config.json is written */
+    bool in_epoch;              /* it has steps, maybe all skipped, and has not ended */
     double started, last_checkpoint;
     double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
     uint64_t epoch_images;             /* of those steps */
@@ -59,9 +68,13 @@ static void lay_out(struct trainer *t)
     size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
     for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
         t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float));
-    t->dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float));
-    t->loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1);
+    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
+    t->step = (struct step_memory){
+        .engine = t->engine, .network = t->network, .out_dim = c->network.out_dim, .temperature = (float)c->temperature,
+        .views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float)),
+        .dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float)),
+        .loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1),
+    };
 }
 
 static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
@@ -91,6 +104,7 @@ static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
     if (status != SIMCLR_OK)
         return status;
     network_params(t->network, &t->param_count);
+    network_buffers(t->network, &t->buffer_count);
     t->tensors = network_param_list(t->network, &t->tensor_count);
     lay_out(t);
     if (arena_commit(&t->memory))
@@ -154,7 +168,7 @@ static struct means epoch_means(const struct trainer *t)
     const struct checkpoint_state *s = &t->state;
     int batch = t->config.batch_size;
     double n = epoch_weight(t), tau = t->config.temperature, part = n - floor(n);
-    struct means m = {.floor = ntxent_floor(2 * batch, tau), .ceiling = ntxent_ceiling(2 * batch)};
+    struct means m = {.loss = NAN, .floor = ntxent_floor(2 * batch, tau), .ceiling = ntxent_ceiling(2 * batch)};
     if (part > 0) {
         int rows = 2 * (int)floor(part * batch + 0.5);
         m.floor += part / n * (ntxent_floor(rows, tau) - m.floor);
@@ -172,7 +186,7 @@ static struct means epoch_means(const struct trainer *t)
 /* The last step of an epoch is done, and its evaluation and line of metrics are not. */
 static bool epoch_ended(const struct trainer *t)
 {
-    return t->state.epoch_steps > 0 && t->state.step % t->steps_per_epoch == 0;
+    return t->in_epoch && t->state.step % t->steps_per_epoch == 0;
 }
 
 static int tell_text(struct trainer *t, const char *phase, const char *text, bool epoch_done)
@@ -263,42 +277,105 @@ static double lr_of_step(const struct trainer *t, uint64_t step)
     return schedule_lr(t->base_lr, step, warmup, t->steps);
 }
 
+/* Where the next step's batch begins in its epoch's order. */
+static size_t batch_place(const struct trainer *t)
+{
+    return (size_t)(t->state.step % t->steps_per_epoch) * (size_t)t->config.batch_size;
+}
+
 static enum simclr_status load_views(struct trainer *t, int *batch, struct simclr_error *err)
 {
     int size = t->config.batch_size;
     uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
-    size_t first = (size_t)(t->state.step % t->steps_per_epoch) * (size_t)size, left = loader_size(t->data.train) - first;
+    size_t first = batch_place(t), left = loader_size(t->data.train) - first;
     *batch = left < (size_t)size ? (int)left : size;
     double busy = loader_busy(t->data.train);
-    enum simclr_status status = loader_batch(t->data.train, t->views, epoch, first, *batch, err);
+    enum simclr_status status = loader_batch(t->data.train, t->step.views, epoch, first, *batch, err);
     t->data_seconds += loader_busy(t->data.train) - busy;
     return status;
 }
 
+/* ---- when numbers go wrong ---- */
+
+static void restore_statistics(struct trainer *t)
+{
+    memcpy(network_buffers(t->network, &t->buffer_count), t->statistics, t->buffer_count * sizeof *t->statistics);
+}
+
+/* ctx is a struct trainer, before the step of the image. */
+static void name_image(void *ctx, int image, char *text, size_t size)
+{
+    const struct trainer *t = ctx;
+    loader_name(t->data.train, batch_place(t) + (size_t)image, text, size);
+}
+
+static void see_first(void *ctx, const struct watched *tensor)
+{
+    first_wrong_see(ctx, tensor);
+}
+
+/* Repeats the step to see where it went wrong, writes it down, and undoes what it did: the run is as it was before. `what` becomes
+ * "step 7: the output of conv1 has 3 NaN ... (images a.png, b.png, ...); 'simclr replay F' repeats it". */
+static enum simclr_status undo_step(struct trainer *t, int batch, char what[400], struct simclr_error *err)
+{
+    char found[160], folder[4096], names[2][40];
+    struct ntxent_result ignored;
+    struct first_wrong first = {0};
+    restore_statistics(t);
+    step_watch(&t->step, 2 * batch, &ignored, see_first, &first);
+    restore_statistics(t);
+    first_wrong_text(found, sizeof found, &first);
+    struct checkpoint_target target = checkpoint_of(t);
+    struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .memory = &t->step,
+                                  .rows = 2 * batch, .found = found, .name = name_image, .name_ctx = t};
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    if (status == SIMCLR_OK)
+        status = nonfinite_write(folder, &step, t->config.on_nan == ON_NAN_SKIP ? MOST_KEPT : SIZE_MAX, err);
+    for (int i = 0; i < 2; i++)
+        name_image(t, i < batch ? i : 0, names[i], sizeof names[i]);
+    int n = snprintf(what, 400, "step %llu: %s (%d images: %s, %s, ...)", (unsigned long long)t->state.step + 1, found, batch, names[0], names[1]);
+    if (status == SIMCLR_OK && folder[0])
+        snprintf(what + n, 400 - (size_t)n, "; 'simclr replay %s' repeats it", folder);
+    return status;
+}
+
+/* The batch is used up and the weights stay; the schedule goes on, the optimiser's own count of steps does not. */
+static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simclr_error *err)
+{
+    char what[400], text[512];
+    enum simclr_status status = undo_step(t, batch, what, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (t->config.on_nan == ON_NAN_STOP)
+        return fail(err, SIMCLR_ERR_NONFINITE, "%s; train anew with a lower --lr, or go on with --resume --on-nan skip", what);
+    if (t->state.skipped_in_a_row + 1 >= MOST_SKIPS)
+        return fail(err, SIMCLR_ERR_NONFINITE, "%s; that makes %d in a row, and skipping more would not help: train anew with a lower --lr", what, MOST_SKIPS);
+    snprintf(text, sizeof text, "%s; skipped", what);
+    tell_user(t, true, text);
+    t->state.step++;
+    t->state.skipped++;
+    t->state.skipped_in_a_row++;
+    return SIMCLR_OK;
+}
+
 static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
 {
-    const struct train_config *c = &t->config;
     double began = clock_seconds();
     int batch;
+    struct ntxent_result result;
     enum simclr_status status = load_views(t, &batch, err);
     if (status != SIMCLR_OK)
         return status;
+    memcpy(t->statistics, network_buffers(t->network, &t->buffer_count), t->buffer_count * sizeof *t->statistics);
+    if (!step_run(&t->step, 2 * batch, &result))
+        return skip_or_stop(t, batch, err);
+    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+               network_grads(t->network), t->optim, t->state.step + 1 - t->state.skipped, lr_of_step(t, t->state.step));
 
-    const float *h, *z;
-    struct ntxent_result result;
-    network_forward(t->network, t->views, 2 * batch, true, &h, &z);
-    ntxent(t->engine, &result, t->dz, z, 2 * batch, c->network.out_dim, (float)c->temperature, t->loss_scratch);
-    if (!isfinite(result.loss))
-        return fail(err, SIMCLR_ERR_USAGE, "the loss is no longer a number at step %llu; train again in another folder with a smaller --lr",
-                    (unsigned long long)t->state.step + 1);
-    network_backward(t->network, t->views, t->dz, 2 * batch);
-    size_t ignored;
-    optim_step(t->engine, &c->optim, t->tensors, t->tensor_count, network_params(t->network, &ignored), network_grads(t->network),
-               t->optim, t->state.step + 1, lr_of_step(t, t->state.step));
-
-    double weight = (double)batch / c->batch_size;
+    double weight = (double)batch / t->config.batch_size;
     t->state.step++;
     t->state.epoch_steps++;
+    t->state.skipped_in_a_row = 0;
     t->state.loss += weight * result.loss;
     t->state.retrieval1 += weight * result.retrieval1;
     t->state.alignment += weight * result.alignment;
@@ -315,8 +392,8 @@ static enum simclr_status write_metrics(const struct trainer *t, struct simclr_e
     struct metrics m = {
         .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss,
         .loss_place = (means.ceiling - means.loss) / (means.ceiling - means.floor), .retrieval1 = means.retrieval1,
-        .alignment = means.alignment, .uniformity = means.uniformity, .lr = lr_of_step(t, s->step - 1), .knn = t->knn,
-        .knn_untrained = s->knn_untrained,
+        .alignment = means.alignment, .uniformity = means.uniformity, .skipped = t->steps_per_epoch - s->epoch_steps,
+        .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
         .perf = {.seconds = t->step_seconds, .images_per_second = images_per_second(t), .data_share = data_share(t)},
     };
     return metrics_append(t->run, &m, err);
@@ -341,6 +418,7 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 
 static void begin_epoch(struct trainer *t)
 {
+    t->in_epoch = false;
     t->state.epoch_steps = 0;
     t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
     t->epoch_images = 0;
@@ -386,12 +464,14 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
         enum simclr_status status = SIMCLR_OK;
         if (!epoch_ended(t)) {
             status = train_step(t, err);
+            t->in_epoch = t->in_epoch || status == SIMCLR_OK;
             result->trained += status == SIMCLR_OK;
         }
         if (status == SIMCLR_OK && !t->begun)
             status = note_begun(t, err);
         bool epoch_done = epoch_ended(t);
-        result->loss = epoch_means(t).loss;
+        if (t->state.epoch_steps)
+            result->loss = epoch_means(t).loss;
         if (status == SIMCLR_OK && epoch_done)
             status = end_epoch(t, err);
         if (status == SIMCLR_ERR_CANCELLED)
@@ -461,6 +541,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     t->knn = t->state.knn_untrained = -1;
     if (resume)
         status = restore(t, &t->begun, err);
+    t->in_epoch = t->state.epoch_steps > 0;
     if (status == SIMCLR_OK && t->begun)
         status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */
@@ -493,6 +574,7 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
         status = train_loop(&t, result, err);
     result->broken = t.broken;
     result->steps = t.state.step;
+    result->skipped = t.state.skipped;
     result->knn_untrained = t.state.knn_untrained;
     tear_down(&t);
     return status;

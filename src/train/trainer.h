@@ -10,6 +10,9 @@
 
 enum cache_mode { CACHE_AUTO, CACHE_RAM, CACHE_NONE }; /* AUTO: while they fit in a share of the free memory */
 
+/* What follows when a step's loss, gradient or norm statistics are not finite. Nothing of the step is kept either way. */
+enum on_nan { ON_NAN_STOP, ON_NAN_SKIP };
+
 /* Everything that decides a run's result: what config.json holds. */
 struct train_config {
     char data[1024];          /* "" : the generated set */
@@ -30,6 +33,7 @@ struct train_config {
     double knn_temperature;
     uint64_t checkpoint_every; /* steps; 0: by time, or at the end of an epoch */
     double checkpoint_minutes; /* 0: off */
+    enum on_nan on_nan;
     int keep;                  /* newest checkpoints that stay on disk; 0: all */
 };
 
@@ -40,7 +44,7 @@ struct train_progress {
     uint64_t steps_per_epoch;
     int epoch, epochs;         /* from 1 */
     uint64_t step, steps;      /* done, and of the whole run */
-    double loss;               /* mean over the epoch so far */
+    double loss;               /* mean over the epoch so far; NaN: no step yet, or all were skipped */
     double floor, ceiling;
     double images_per_second;  /* in this epoch's training steps, without evaluations and checkpoints */
     double eta_seconds;        /* of all that is left */
@@ -59,6 +63,7 @@ typedef int train_report_fn(void *ctx, const struct train_progress *progress, bo
 
 struct train_result {
     uint64_t steps, trained;   /* of the whole run so far, and of this call */
+    uint64_t skipped;          /* steps of the whole run so far whose numbers were not finite */
     size_t broken;             /* images skipped, listed in RUN/broken.txt */
     double loss, knn_untrained, knn;
 };
