@@ -117,6 +117,29 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
 	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
 
+# The parsers with clang's instruments around them; what computes is left out. run.sh says which targets there are.
+FUZZ     := $(BUILD)/fuzz
+FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+fuzz: deps ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
+	$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
+	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(TARGETS)
+
+FUZZ_TARGETS := image npy cifar stl10 checkpoint config run_files
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/data/*.c src/io/*.c src/train/*.c data/*.c))
+FUZZ_HELP := $(patsubst %,$(BUILD)/tests/fuzz/%.o,files records tiny_network)
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%) $(BUILD)/corpus_files
+
+$(BUILD)/libparsers.a: $(FUZZ_OBJ) $(FUZZ_HELP)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_TARGETS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libparsers.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(BUILD)/corpus_files: $(BUILD)/tests/fuzz/corpus.o $(BUILD)/tests/temp_files.o $(BUILD)/libparsers.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) -o $@ $^ -lcriterion $(LDLIBS)
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -131,5 +154,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak bench deps clean help FORCE
+.PHONY: all test demo soak fuzz fuzz-targets bench deps clean help FORCE
 -include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

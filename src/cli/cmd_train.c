@@ -5,6 +5,7 @@
 #include "cli/progress.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "simd/dispatch.h"
 #include "train/checkpoint.h"
@@ -215,6 +216,7 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
 static void announce(const struct train_command *c, const struct engine *engine)
 {
     const struct train_config *config = &c->config;
+    char data[PATH_SIZE], run[PATH_SIZE];
     if (c->no_data)
         printf("no DATA given: training on %s\n", config->data[0] ? DEFAULT_DATA : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
@@ -223,29 +225,31 @@ static void announce(const struct train_command *c, const struct engine *engine)
     if (config->network.width != 1)
         printf(" x %g", config->network.width);
     printf(", batch %d, %d epoch%s on %s\n", config->batch_size, config->epochs, config->epochs == 1 ? "" : "s",
-           config->data[0] ? config->data : "the generated set");
-    printf("run folder: %s\n", c->run);
+           config->data[0] ? text_printable(data, sizeof data, config->data) : "the generated set");
+    printf("run folder: %s\n", text_printable(run, sizeof run, c->run));
     fflush(stdout);
 }
 
 static void summarize(const struct train_command *c, const struct train_result *result)
 {
-    char checkpoint[PATH_SIZE];
-    checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
+    char path[PATH_SIZE], checkpoint[PATH_SIZE], run[PATH_SIZE];
+    checkpoint_newest(path, sizeof path, c->run);
+    text_printable(checkpoint, sizeof checkpoint, path);
+    text_printable(run, sizeof run, c->run);
     if (result->broken > 0)
-        printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", c->run);
+        printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", run);
     if (result->knn >= 0 && result->knn_untrained >= 0)
         printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
     else if (result->trained == 0)
         printf("the run was complete; nothing was left to train\n");
     else if (c->config.knn_every > 0)
         printf("no kNN figure: the images have no labels\n");
-    printf("\nrun folder: %s\n", c->run);
-    printf("  config.json      every setting; 'simclr train --config %s/config.json' repeats the run\n", c->run);
+    printf("\nrun folder: %s\n", run);
+    printf("  config.json      every setting; 'simclr train --config %s/config.json' repeats the run\n", run);
     printf("  metrics.jsonl    loss, kNN, alignment and uniformity of every epoch\n");
     printf("  %s\n                   the encoder under torchvision's names; in Python, for a model of this stem and width:\n"
            "                   model.load_state_dict(safetensors.torch.load_file(\"%s\"), strict=False)\n",
-           checkpoint + (strncmp(checkpoint, c->run, strlen(c->run)) == 0 ? strlen(c->run) + 1 : 0), checkpoint);
+           checkpoint + (strncmp(checkpoint, run, strlen(run)) == 0 ? strlen(run) + 1 : 0), checkpoint);
     if (!c->config.data[0])
         printf("next: your own images, 'simclr train FOLDER -o runs/mine'\n");
     else

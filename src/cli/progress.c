@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,12 +154,14 @@ static void show_epoch(struct progress *p, const struct train_progress *t)
 /* Warnings go where errors go. */
 static void show_text(struct progress *p, const struct train_progress *t)
 {
+    char text[8 * LINE];
+    text_printable(text, sizeof text, t->text);
     clear_bar(p);
     if (strcmp(t->phase, "warning") == 0) {
         fflush(p->out);
-        fprintf(stderr, "simclr: %s\n", t->text);
+        fprintf(stderr, "simclr: %s\n", text);
     } else {
-        fprintf(p->out, "%s\n", t->text);
+        fprintf(p->out, "%s\n", text);
         fflush(p->out);
     }
 }

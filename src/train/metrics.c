@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, MOST_BYTES = 1 << 30 };
+enum { PATH_SIZE = 4096, MOST_BYTES = 256 << 20 };
 
 static enum simclr_status metrics_path(char path[PATH_SIZE], const char *run, struct simclr_error *err)
 {
