@@ -248,8 +248,10 @@ Test(safetensors, every_changed_header_byte_is_survived)
 Test(safetensors, every_flipped_bit_is_found)
 {
     size_t size, refused = 0;
+    uint64_t header;
     struct simclr_error err;
     uint8_t *bytes = read_example(&size);
+    memcpy(&header, bytes, sizeof header);
     for (size_t bit = 0; bit < 8 * size; bit++) {
         struct safetensors *file;
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -261,7 +263,7 @@ Test(safetensors, every_flipped_bit_is_found)
             refused += strstr(err.text, "do not give its checksum") != NULL;
         safetensors_close(file);
     }
-    cr_expect_gt(refused, 8 * (size - 8 - CHECKSUM_AT));
+    cr_expect_geq(refused, 8 * (size - 8 - header), "at least those of the tensors");
     write_bytes(bytes, size);
     struct safetensors *file;
     cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);

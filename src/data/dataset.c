@@ -56,7 +56,7 @@ bool path_is_file(const char *path)
     return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
-int file_open(const char *path, size_t *size)
+int path_open(const char *path, size_t *size)
 {
     struct stat st;
     errno = 0;

@@ -46,7 +46,7 @@ bool path_join(char *text, size_t size, const char *folder, const char *name);
 const char *path_base(const char *path); /* after the last '/' */
 /* Opens a regular file for reading and says how long it is. -1: errno has the reason, or 0 if it is another thing than a file: that
  * is not opened, for a FIFO would be waited for and a device might do anything. */
-int file_open(const char *path, size_t *size);
+int path_open(const char *path, size_t *size);
 /* Has the system read bytes [offset, offset + size) of an open file into its cache soon. */
 void file_read_ahead(int fd, size_t offset, size_t size);
 bool path_is_folder(const char *path);

@@ -344,7 +344,7 @@ static enum simclr_status check_large(const uint8_t *head, size_t done, size_t s
 static enum simclr_status read_file(uint8_t **data, size_t *done, const char *path, size_t max_pixels, struct simclr_error *err)
 {
     size_t size;
-    int fd = file_open(path, &size);
+    int fd = path_open(path, &size);
     *data = NULL;
     *done = 0;
     if (fd < 0)
@@ -386,7 +386,7 @@ static void folder_prefetch(const struct dataset *set, size_t index)
     char path[PATH_BYTES];
     size_t size;
     path_join(path, sizeof path, folder->root, folder->items[index].path);
-    int fd = file_open(path, &size);
+    int fd = path_open(path, &size);
     if (fd < 0)
         return;
     file_read_ahead(fd, 0, size < LARGE ? size : LARGE);

@@ -23,7 +23,7 @@ enum simclr_status records_add(struct records *records, const char *path, size_t
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
     }
     struct record_file *file = &records->files[records->file_count++];
-    *file = (struct record_file){.path = copy, .fd = file_open(path, size)};
+    *file = (struct record_file){.path = copy, .fd = path_open(path, size)};
     if (file->fd < 0)
         return fail(err, SIMCLR_ERR_IO, "cannot read %s: %s", path, errno ? strerror(errno) : "it is not a regular file");
     return *size > 0 ? SIMCLR_OK : fail(err, SIMCLR_ERR_FORMAT, "%s is empty; copy or download it again", path);
