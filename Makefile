@@ -120,7 +120,8 @@ soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equa
 # The parsers with clang's instruments around them; what computes is left out. run.sh says which targets there are.
 FUZZ     := $(BUILD)/fuzz
 FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-fuzz: deps ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
+fuzz: ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
+	$(Q)CC=clang .ci/deps.sh --install build test fuzz
 	$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
 	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(TARGETS)
 

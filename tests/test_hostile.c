@@ -106,6 +106,41 @@ Test(hostile, few_bytes_hold_few_pixels)
     free(png.data);
 }
 
+/* A PNG of 8 x 8 whose compressed data unfold to `bytes` zeros: one zero, and runs of 258 that repeat it. */
+static struct file_bytes png_that_unfolds(size_t bytes)
+{
+    static const char run[] = "1100010100000"; /* length 258, distance 1, in the fixed code (RFC 1951, 3.2.6) */
+    uint8_t grey[8 * 8] = {0};
+    struct file_bytes png = encode_png(grey, 8, 8, 1);
+    size_t runs = bytes / 258, bits = 3 + 8 + 13 * runs + 7, size = 2 + (bits + 7) / 8 + 4; /* its end is zeros, and so is the sum */
+    uint8_t *file = calloc(1, 33 + 12 + size + 12), *z = file + 33 + 8;
+    memcpy(file, png.data, 33);
+    memcpy(file + 33, (uint8_t[]){(uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size, 'I', 'D', 'A', 'T'}, 8);
+    memcpy(z, (uint8_t[]){0x78, 0x01, 0x03}, 3); /* the last block, with the fixed code; first the literal 0 */
+    size_t at = 16 + 3;
+    for (const char *c = "00110000"; *c; c++, at++)
+        z[at / 8] |= (uint8_t)((*c == '1') << at % 8);
+    for (size_t i = 0; i < runs; i++)
+        for (const char *c = run; *c; c++, at++)
+            z[at / 8] |= (uint8_t)((*c == '1') << at % 8);
+    memcpy(file + 33 + 12 + size, "\0\0\0\0IEND", 8);
+    free(png.data);
+    return (struct file_bytes){file, 33 + 12 + size + 12};
+}
+
+Test(hostile, what_unfolds_is_limited_by_the_header)
+{
+    struct file_bytes png = png_that_unfolds(2000); /* what follows the rows is let pass */
+    struct image image;
+    cr_assert_eq(image_decode(&image, png.data, png.size, DATASET_MAX_PIXELS, &err), SIMCLR_OK, "%s", err.text);
+    cr_expect(image.w == 8 && image.h == 8 && image.pixels[63] == 0);
+    image_release(&image);
+    free(png.data);
+    png = png_that_unfolds((size_t)1 << 28);
+    expect_undecoded(png, DATASET_MAX_PIXELS, "the PNG holds far more than 8 x 8 pixels; it is damaged, or a decompression bomb");
+    free(png.data);
+}
+
 Test(hostile, scans_are_limited)
 {
     enum { SCANS = 501 };

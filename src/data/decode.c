@@ -5,6 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* stb grows what it inflates for as long as there is input, whatever the picture's size: up to 2 GB for a few MB of a PNG. */
+static _Thread_local size_t most_grown; /* bytes that one block may grow to */
+static _Thread_local bool grown_too_far;
+
+static void *grow(void *block, size_t size)
+{
+    grown_too_far |= size > most_grown;
+    return grown_too_far ? NULL : realloc(block, size);
+}
+
 /* Zeroed memory: tables and planes that a hostile file never defines are zeros, not what the heap held. */
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -19,7 +29,7 @@
 #define STBI_MAX_DIMENSIONS DECODE_MAX_SIDE
 #define STBI_ASSERT(x) ((void)(x))
 #define STBI_MALLOC(size) calloc(1, size)
-#define STBI_REALLOC(p, size) realloc(p, size)
+#define STBI_REALLOC(p, size) grow(p, size)
 #define STBI_FREE(p) free(p)
 #pragma GCC diagnostic ignored "-Wunused-function" /* reported at the end of the file, so not popped */
 /* Damaged coefficients overflow int in stb's transforms. That must wrap: defined for GCC, and left alone by clang's sanitizer. */
@@ -230,6 +240,7 @@ static const char *file_kind(const uint8_t *data, size_t size)
     return size >= 2 && data[0] == 'B' && data[1] == 'M' ? "BMP" : NULL;
 }
 
+enum { MOST_SAMPLE_BYTES = 8 }; /* of a pixel: 16 bits in four channels */
 enum { PNG_HEADER = 26, BMP_HEADER = 30 }; /* bytes that say what the pixels are */
 
 static enum simclr_status read_sides(uint32_t *w, uint32_t *h, const char *kind, const uint8_t *data, size_t size, struct simclr_error *err)
@@ -309,6 +320,8 @@ enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t
     const char *kind = file_kind(data, size);
     int w, h, channels;
     stbi__g_failure_reason = "no reason given"; /* some of stb's failures set none */
+    most_grown = 2 * (size + (size_t)MOST_SAMPLE_BYTES * (size_t)image->w * (size_t)image->h) + (1 << 16); /* growing doubles */
+    grown_too_far = false;
     if (!stbi_info_from_memory(data, (int)size, &w, &h, &channels) || w != image->w || h != image->h)
         return fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged or of a kind not supported (%s)", kind, stbi_failure_reason());
     image->c = channels >= 3 ? 3 : 1;
@@ -316,6 +329,8 @@ enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t
                                    : stbi_load_from_memory(data, (int)size, &w, &h, &channels, image->c);
     if (!image->pixels) {
         const char *reason = stbi_failure_reason();
+        if (grown_too_far)
+            return fail(err, SIMCLR_ERR_FORMAT, "the %s holds far more than %d x %d pixels; it is damaged, or a decompression bomb", kind, w, h);
         return !strcmp(reason, "Out of memory")
                       ? fail(err, SIMCLR_ERR_MEMORY, "not enough memory to decode %d x %d pixels", w, h)
                       : fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged (%s)", kind, reason);
