@@ -307,7 +307,7 @@ Test(hostile, sets_that_are_no_files_are_not_waited_for)
     const char *const names[] = {"x.npy", "x.bin", "cifar/data_batch_1.bin"};
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(mkfifo(temp_path(root, "%s", names[i]), 0666), 0);
-        expect_refused(temp_path(root, i < 2 ? names[i] : "cifar"), "it is not a regular file");
+        expect_refused(temp_path(root, "%s", i < 2 ? names[i] : "cifar"), "it is not a regular file");
     }
     struct train_config config;
     train_defaults(&config);

@@ -3,7 +3,7 @@
 #
 #   SECONDS_EACH=600 tests/fuzz/run.sh FOLDER [TARGET...]      FOLDER is where `make fuzz` built them
 #
-# Prints a line a target, and fails where one crashed, leaked, hung for ten seconds or took more than a gigabyte; the input that
+# Prints a line a target, and fails where one crashed, leaked, hung for a minute or took more than a gigabyte; the input that
 # did it lies in FOLDER/findings, and `FOLDER/TARGET INPUT` repeats it.
 set -uo pipefail
 export LC_ALL=C
@@ -25,7 +25,7 @@ fuzz() {
     local target=$1 log=$folder/log-$1 found=$folder/found/$1 options=()
     mkdir -p "$found"
     [ ! -e "tests/fuzz/$target.dict" ] || options+=("-dict=tests/fuzz/$target.dict")
-    "$folder/$target" "${options[@]}" -max_total_time="${SECONDS_EACH:-600}" -max_len="$2" -timeout=10 -rss_limit_mb=1024 \
+    "$folder/$target" "${options[@]}" -max_total_time="${SECONDS_EACH:-600}" -max_len="$2" -timeout=60 -rss_limit_mb=1024 \
         -print_final_stats=1 -artifact_prefix="$folder/findings/$target-" "$found" "$folder/corpus/$target" >"$log" 2>&1
     local code=$? runs first last
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
