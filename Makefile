@@ -122,7 +122,7 @@ FUZZ     := $(BUILD)/fuzz
 FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 fuzz: ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
 	$(Q)CC=clang .ci/deps.sh --install build test fuzz
-	$(Q)$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
+	$(Q)MAKEFLAGS= $(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
 	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(TARGETS)
 
 FUZZ_TARGETS := image npy cifar stl10 checkpoint config run_files
