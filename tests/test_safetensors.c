@@ -143,7 +143,11 @@ Test(safetensors, hostile_headers)
     expect_refused("", 0, "not a JSON object");
     expect_refused("[]", 0, "not a JSON object");
     expect_refused("{\"a\":", 0, "not a JSON object");
-    expect_refused("{\"a\":" T("F32", "1", 0, 4) ",\"a\":" T("F32", "1", 0, 4) "}", 4, "not a JSON object");
+    expect_refused("{\"a\":" T("F32", "1", 0, 4) ",\"a\":" T("F32", "1", 0, 4) "}", 4, "duplicate object key");
+    char nested[5000];
+    memset(nested, '[', sizeof nested - 1);
+    nested[sizeof nested - 1] = 0;
+    expect_refused(nested, 0, "maximum parsing depth reached");
     expect_refused("{\"a\":1}", 0, "no dtype");
     expect_refused("{\"a\":" T("F16", "2", 0, 4) "}", 4, "tensor a has type F16");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "shape");

@@ -288,8 +288,8 @@ static enum simclr_status parse_header(struct safetensors *file, const char *pat
     json_t *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
     enum simclr_status status =
         json_is_object(header) ? list_entries(file, path, header, err)
-                               : fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object (line %d)",
-                                      path, where.line);
+                               : fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object "
+                                      "(line %d%s%.80s)", path, where.line, where.text[0] ? ": " : "", where.text);
     json_decref(header);
     return status;
 }
