@@ -117,15 +117,15 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
 	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
 
-# The parsers with clang's instruments around them; what computes is left out. run.sh says which targets there are.
+# The parsers with clang's instruments around them; what computes is left out.
 FUZZ     := $(BUILD)/fuzz
+FUZZ_TARGETS := image npy cifar stl10 checkpoint config run_files
 FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 fuzz: ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
 	$(Q)CC=clang .ci/deps.sh --install build test fuzz
 	$(Q)MAKEFLAGS= $(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
-	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(TARGETS)
+	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(or $(TARGETS),$(FUZZ_TARGETS))
 
-FUZZ_TARGETS := image npy cifar stl10 checkpoint config run_files
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/data/*.c src/io/*.c src/train/*.c data/*.c))
 FUZZ_HELP := $(patsubst %,$(BUILD)/tests/fuzz/%.o,files records tiny_network)
 fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%) $(BUILD)/corpus_files
@@ -156,4 +156,4 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 .PHONY: all test demo soak fuzz fuzz-targets bench deps clean help FORCE
--include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+-include $(wildcard $(BUILD)/tests/fuzz/*.d) $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
