@@ -126,6 +126,30 @@ soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equa
 inject: $(BUILD)/simclr $(BUILD)/inject.so ## make every STRIDE=1-th allocation, read, write ... of short runs fail (FOREVER=1: for good, too)
 	$(Q)STRIDE='$(STRIDE)' FOREVER='$(FOREVER)' tests/inject.sh $(BUILD)/simclr $(BUILD)/inject.so $(BUILD)/inject
 
+# The parsers with clang's instruments around them; what computes is left out.
+FUZZ     := $(BUILD)/fuzz
+FUZZ_TARGETS := image npy cifar stl10 checkpoint config run_files
+FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+fuzz: ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a time (TARGETS='image npy' only these)
+	$(Q)CC=clang .ci/deps.sh --install build test fuzz
+	$(Q)MAKEFLAGS= $(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
+	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(or $(TARGETS),$(FUZZ_TARGETS))
+
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/data/*.c src/io/*.c src/train/*.c data/*.c))
+FUZZ_HELP := $(patsubst %,$(BUILD)/tests/fuzz/%.o,files records tiny_network)
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%) $(BUILD)/corpus_files
+
+$(BUILD)/libparsers.a: $(FUZZ_OBJ) $(FUZZ_HELP)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_TARGETS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libparsers.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(BUILD)/corpus_files: $(BUILD)/tests/fuzz/corpus.o $(BUILD)/tests/temp_files.o $(BUILD)/libparsers.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) -o $@ $^ -lcriterion $(LDLIBS)
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -140,5 +164,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak inject bench deps clean help FORCE
--include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+.PHONY: all test demo soak inject fuzz fuzz-targets bench deps clean help FORCE
+-include $(wildcard $(BUILD)/tests/fuzz/*.d) $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

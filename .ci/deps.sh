@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for what the build needs; the Makefile calls it before it compiles.
 #
-#   .ci/deps.sh [--install] build [test] [bench]
+#   .ci/deps.sh [--install] build [test] [bench] [fuzz]
 #
 # With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
 # there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
@@ -34,6 +34,13 @@ else
 fi
 if wanted bench && ! printf '#include <vector>\n' | ${CXX:-c++} -x c++ -E - >/dev/null 2>&1; then
     missing="$missing g++"
+fi
+# clang's libFuzzer, in a package of the version that is there, or that apt would install.
+if wanted fuzz && ! printf 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' |
+    clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; then
+    version=$(clang -dumpversion 2>/dev/null | cut -d. -f1)
+    version=${version:-$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')}
+    missing="$missing libclang-rt${version:+-$version}-dev"
 fi
 missing=${missing# }
 [ -n "$missing" ] || exit 0

@@ -1,6 +1,8 @@
 /* The program itself, run as a user runs it. */
 #include "tests/program.h"
 
+#include "tests/temp_files.h"
+
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,6 +107,41 @@ Test(cli, training_on_a_packed_set_is_training_on_the_set)
     expect_refusal("pack /nonexistent -o t.npy", 1, "/nonexistent");
     expect_refusal("pack -o packs/s.npy/t.npy", 1, "cannot create the folder packs/s.npy: Not a directory");
     expect_refusal("pack -o t.npy --epochs 3", 2, "--epochs");
+}
+
+static void expect_text(const char *file, const char *expected)
+{
+    char text[1024];
+    FILE *f = fopen(file, "r");
+    cr_assert_not_null(f, "%s is not there", file);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    cr_expect_str_eq(text, expected);
+}
+
+/* Nothing that a name holds reaches the terminal as it is; what cannot be read is counted and listed. */
+Test(cli, names_and_sizes_that_mean_harm)
+{
+    if (!have_program())
+        return;
+    static const char name[] = "red\x1b[31m", not_utf8[] = "red\xff";
+    for (unsigned i = 0; i < 12; i++)
+        write_gradient(temp_path(folder, "%s/%u.bmp", name, i), 16, 16, i);
+    write_gradient(temp_path(folder, "%s/large\nname.bmp", name), 40, 40, 0);
+    cr_assert_eq(mkfifo(temp_path(folder, "%s/pipe.jpg", name), 0666), 0);
+    expect_output("pack red* -o p.npy --max-pixels 1000", "packed 12 images of 16 x 16 x 3 into p.npy");
+    cr_expect(strstr(output, "2 broken images were skipped; p.broken.txt lists them"), "%s", output);
+    expect_text("p.broken.txt", "large\\x0aname.bmp: 40 x 40 pixels are more than --max-pixels 1000; make it smaller, or raise the limit\n"
+                                "pipe.jpg: it is not a regular file\n");
+    expect_output("train red* -o r --epochs 1 --max-pixels 1000 " TINY, "/red\\x1b[31m\n");
+    cr_expect(!strchr(output, '\x1b') && strstr(output, "broken.txt lists them"), "%s", output);
+    cr_assert_eq(run("train red* -o s --max-pixels 255 " TINY), 1);
+    cr_expect(strstr(output, "none of the 14 images can be read; ") && strstr(output, "16 x 16 pixels are more than --max-pixels 255"), "%s", output);
+    expect_refusal("train red* -o t --max-pixels 0", 2, "--max-pixels: 0 is out of range");
+    expect_refusal("pack /nonexistent$(printf '\\033')[31m -o q.npy", 1, "cannot open /nonexistent\\x1b[31m: No such file");
+    cr_assert_eq(rename(name, not_utf8), 0);
+    cr_assert_eq(run("train red* -o u " TINY), 2);
+    cr_expect(strstr(output, "/red\\xff, is not UTF-8; rename it") && !strchr(output, '\xff'), "%s", output);
 }
 
 /* Decay of more than the weights themselves: they grow until a variance overflows. */

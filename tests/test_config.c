@@ -204,8 +204,8 @@ Test(config, bad_files)
     const char *const bad[][2] = {
         {"{\"learning_rate\": 1}", "there is no setting called 'learning_rate'"}, {"{\"batch-size\": 1}", "called 'batch-size'"},
         {"{\"lr\": \"x\"}", "lr: 'x' is not a number"}, {"{\"lr\": null}", "must be a number"}, {"{\"lr\": [1]}", "must be a number"},
-        {"{\"batch_size\": 1.5}", "whole number"}, {"{\"batch_size\": -3}", "out of range"}, {"{\"lr\": 1, \"lr\": 2}", "not a JSON object"},
-        {"[1]", "not a JSON object"}, {"{\"lr\": 1", "not a JSON object (line 1)"}, {"", "not a JSON object"}, {"{\"keep_last\": 3}", "true or false"},
+        {"{\"batch_size\": 1.5}", "whole number"}, {"{\"batch_size\": -3}", "out of range"}, {"{\"lr\": 1, \"lr\": 2}", "not a JSON object (line 1: duplicate object key"},
+        {"[1]", "not a JSON object"}, {"{\"lr\": 1", "not a JSON object (line 1: "}, {"{\"data\": \"a\\u0000\"}", "(line 1: \\u0000 is not allowed"}, {"", "not a JSON object"}, {"{\"keep_last\": 3}", "true or false"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         write_text(bad[i][0]);

@@ -408,10 +408,17 @@ Test(dataset, npy_errors)
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 2, 2), }", "(1, 3, 2, 2)", "transpose"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 2, 2, 3), }", "no image", "x.npy"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (5, 2, 2, 3), }", "cut short", "again"},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904, 4, 4, 3), }", "cut short", "again"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (4294967295, 60000, 1600, 3), }", "cut short", "again"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904, 4, 4, 3), }", "has 4611686018427387904 images", "at most"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 70000, 70000, 3), }", "sides", "65536"},
-        {"{'descr': '|u1', 'shape': (1, 2, 2, 3), }", "header", "numpy.save"},
-        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, -2, 2, 3), }", "header", "numpy.save"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 60000, 60000, 3), }", "images of 60000 x 60000", "--max-pixels 100000000"},
+        {"{'descr': '|u1', 'shape': (1, 2, 2, 3), }", "without 'fortran_order'", "numpy.save"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, -2, 2, 3), }", "shape (1, -2, 2, 3), which is none", "numpy.save"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999, 2, 2, 3), }", "which is none", "numpy.save"},
+        {"{'descr': '|u1', 'fortran_order': False, 'shape': [1, 2, 2, 3], }", "which is none", "numpy.save"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type |O", "astype"},
+        {"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type >f4", "astype"},
+        {"{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type \\x1b[2J", "astype"},
         {"{'descr': [('a', '<u1')], 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "a structure", "astype"},
     };
     const char *path = temp_path(root, "x.npy");
@@ -421,6 +428,12 @@ Test(dataset, npy_errors)
     }
     temp_write(path, "\x93NUM", 4);
     expect_error(path, SPLIT_TRAIN, "x.npy", "not a .npy file");
+    temp_write(path, "\x93NUMPY\x04\x00\x00\x00", 10);
+    expect_error(path, SPLIT_TRAIN, "x.npy has .npy format 4", "numpy.save");
+    temp_write(path, "\x93NUMPY\x01\x00\xff\xff", 10);
+    expect_error(path, SPLIT_TRAIN, "x.npy is cut short", "again");
+    temp_write(path, "\x93NUMPY\x02\x00\xff\xff\xff\xff", 12);
+    expect_error(path, SPLIT_TRAIN, "header of 4294967295 bytes", "numpy.save");
     temp_write(path, "", 0);
     expect_error(path, SPLIT_TRAIN, "x.npy is empty", "again");
 }

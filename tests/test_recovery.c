@@ -1,12 +1,14 @@
 /* Runs that find their folder damaged, taken, full or gone: a sentence, and nothing lost. */
 #include "base/crc64.h"
 #include "io/file.h"
+#include "io/safetensors.h"
 #include "tests/harness.h"
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
 #include "train/run_folder.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -511,4 +513,76 @@ Test(recovery, a_long_list_of_images_is_left)
     cr_expect_eq(train_run(&config, temp_path(root, "run"), false, &engine, NULL, NULL, &result, &err), SIMCLR_ERR_CANCELLED);
     expect_in(err.text, "stopped while the images in ");
     cr_expect_eq(rmdir(temp_path(root, "run")), 0);
+}
+
+/* What change makes of a tensor's data. */
+typedef void change_fn(void *data);
+
+static void infinite(void *data)
+{
+    memcpy((char *)data + 8, &(float){(float)INFINITY}, sizeof(float));
+}
+
+static void not_a_number(void *data)
+{
+    memcpy(data, &(float){(float)NAN}, sizeof(float));
+}
+
+static void another_step(void *data)
+{
+    memcpy(data, &(int64_t){6}, sizeof(int64_t));
+}
+
+static void more_steps_than_done(void *data)
+{
+    memcpy((char *)data + 8, &(int64_t){8}, sizeof(int64_t));
+}
+
+static void loss_is_no_number(void *data)
+{
+    memcpy((char *)data + 16, &(double){(double)NAN}, sizeof(double));
+}
+
+/* Writes a checkpoint again, with its right checksum, and one tensor changed. */
+static void rewrite(const char *run, const char *name, const char *tensor, change_fn *change)
+{
+    static const char *const keys[] = {"format", "simclr_format", "settings", "dataset", "step"};
+    struct safetensors *file;
+    struct safetensors_pair metadata[5];
+    const char *path = temp_path(root, "%s/%s", run, name);
+    cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);
+    size_t count = safetensors_count(file);
+    struct safetensors_entry *entries = calloc(count, sizeof *entries);
+    for (size_t i = 0; i < count; i++)
+        entries[i] = *safetensors_at(file, i);
+    for (int i = 0; i < 5; i++)
+        metadata[i] = (struct safetensors_pair){keys[i], safetensors_metadata(file, keys[i])};
+    change((void *)(uintptr_t)safetensors_find(file, tensor)->data);
+    cr_assert_eq(safetensors_write(path, entries, count, metadata, 5, &err), SIMCLR_OK, "%s", err.text);
+    free(entries);
+    safetensors_close(file);
+}
+
+/* Whole files with the right checksum, of which no run can go on. */
+Test(recovery, checkpoints_of_nonsense_are_refused_by_name)
+{
+    const struct {
+        const char *tensor, *told;
+        change_fn *change;
+    } cases[] = {{"conv1.weight", NEWEST " is damaged: tensor conv1.weight holds values that are not finite numbers", not_a_number},
+                 {"bn1.running_var", NEWEST " is damaged: tensor bn1.running_var holds values that", infinite},
+                 {"optimizer.exp_avg.layer1.0.conv1.weight", NEWEST " is damaged: tensor optimizer.exp_avg.layer1.0.conv1.weight holds", not_a_number},
+                 {"trainer.state", NEWEST " is damaged: it holds step 6, and its name says another", another_step},
+                 {"trainer.state", NEWEST " is damaged: no run can be in the state that its trainer.state describes", more_steps_than_done},
+                 {"trainer.state", NEWEST " is damaged: no run can be in the state", loss_is_no_number}};
+    run_whole("whole");
+    stop_at_seven("stopped");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        copy_run("stopped", "run");
+        rewrite("run", NEWEST, cases[i].tensor, cases[i].change);
+        resume_on("auto", 1, "run");
+        cr_expect(strstr(told, cases[i].told), "case %zu: %s", i, told);
+        cr_expect(result.trained == 2 && is_there("run", NEWEST ".damaged"), "case %zu", i);
+        expect_same_run("whole", "run");
+    }
 }

@@ -3,12 +3,13 @@
 #include "cli/progress.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "train/pack.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_OPTIONS = 16 };
+enum { PATH_SIZE = 4096, MOST_OPTIONS = 16 };
 
 struct pack_command {
     struct train_config config;
@@ -42,7 +43,8 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct pack_comm
         const char *name, *help;
     } settings[] = {{"image-size", "pack S x S pixels; 0: from the images, at most 96 [0]"},
                     {"channels", "1 (grey) or 3 [3]"},
-                    {"limit", "pack at most N images of each file, spread over the set; 0: all [0]"}};
+                    {"limit", "pack at most N images of each file, spread over the set; 0: all [0]"},
+                    {"max-pixels", "images of more pixels count as broken and are never decoded [100000000]"}};
     size_t n = 0;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         options[n] = cli_setting(find_setting(settings[i].name), &c->config);
@@ -96,17 +98,18 @@ static enum simclr_status parse(struct pack_command *c, int argc, char **argv, s
 
 static void summarize(const struct pack_command *c, const struct pack_result *r)
 {
-    int stem = (int)strlen(c->output) - 4;
-    printf("packed %zu images of %d x %d x %d into %s\n", r->images, r->side, r->side, r->channels, c->output);
+    char output[PATH_SIZE];
+    int stem = (int)strlen(text_printable(output, sizeof output, c->output)) - 4;
+    printf("packed %zu images of %d x %d x %d into %s\n", r->images, r->side, r->side, r->channels, output);
     if (r->classes > 0 && r->labelled == 0)
-        printf("labels of %d classes: %.*s.labels.npy\n", r->classes, stem, c->output);
+        printf("labels of %d classes: %.*s.labels.npy\n", r->classes, stem, output);
     if (r->labelled > 0)
-        printf("%zu labelled images, %d classes: %.*s.labelled.npy\n", r->labelled, r->classes, stem, c->output);
+        printf("%zu labelled images, %d classes: %.*s.labelled.npy\n", r->labelled, r->classes, stem, output);
     if (r->test > 0)
-        printf("%zu images of the test split: %.*s.test.npy\n", r->test, stem, c->output);
+        printf("%zu images of the test split: %.*s.test.npy\n", r->test, stem, output);
     if (r->broken > 0)
-        printf("%zu broken image%s skipped; %.*s.broken.txt lists them\n", r->broken, r->broken == 1 ? " was" : "s were", stem, c->output);
-    printf("next: simclr train %s\n", c->output);
+        printf("%zu broken image%s skipped; %.*s.broken.txt lists them\n", r->broken, r->broken == 1 ? " was" : "s were", stem, output);
+    printf("next: simclr train %s\n", output);
 }
 
 int cmd_pack(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "cli/progress.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "io/file.h"
 #include "simd/dispatch.h"
 #include "train/checkpoint.h"
@@ -214,10 +215,12 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
 
 static void announce(const struct train_command *c, const struct engine *engine)
 {
+    char data[PATH_SIZE], run[PATH_SIZE];
     if (c->no_data)
-        printf("no DATA given: training on %s\n", c->config.data[0] ? c->config.data : "the generated set of shapes");
+        printf("no DATA given: training on %s\n",
+               c->config.data[0] ? text_printable(data, sizeof data, c->config.data) : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\nrun folder: %s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
-           engine->threads == 1 ? "" : "s", c->run);
+           engine->threads == 1 ? "" : "s", text_printable(run, sizeof run, c->run));
 }
 
 struct report {
@@ -239,10 +242,12 @@ static int report(void *ctx, const struct train_progress *progress, bool epoch_d
 
 static void summarize(const struct train_command *c, const struct train_result *result)
 {
-    char checkpoint[PATH_SIZE];
-    checkpoint_newest(checkpoint, sizeof checkpoint, c->run);
+    char path[PATH_SIZE], checkpoint[PATH_SIZE], run[PATH_SIZE];
+    checkpoint_newest(path, sizeof path, c->run);
+    text_printable(checkpoint, sizeof checkpoint, path);
+    text_printable(run, sizeof run, c->run);
     if (result->broken > 0)
-        printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", c->run);
+        printf("%zu broken image%s skipped; %s/broken.txt lists them\n", result->broken, result->broken == 1 ? " was" : "s were", run);
     if (result->skipped > 0)
         printf("%llu of %llu steps were skipped, for their numbers were not finite\n", (unsigned long long)result->skipped,
                (unsigned long long)result->steps);
@@ -252,13 +257,13 @@ static void summarize(const struct train_command *c, const struct train_result *
         printf("the run was complete; nothing was left to train\n");
     else if (c->config.knn_every > 0)
         printf("no kNN figure: the images have no labels\n");
-    printf("\nrun folder: %s\n", c->run);
-    printf("  config.json    every setting; repeat the run with --config %s/config.json\n", c->run);
+    printf("\nrun folder: %s\n", run);
+    printf("  config.json    every setting; repeat the run with --config %s/config.json\n", run);
     printf("  metrics.jsonl  loss, kNN, alignment and uniformity of every epoch\n");
     printf("  %s\n      the encoder under torchvision's names; for a model of this stem and width:\n"
            "      file = \"%s\"\n"
            "      model.load_state_dict(safetensors.torch.load_file(file), strict=False)\n",
-           checkpoint + (strncmp(checkpoint, c->run, strlen(c->run)) == 0 ? strlen(c->run) + 1 : 0), checkpoint);
+           checkpoint + (strncmp(checkpoint, run, strlen(run)) == 0 ? strlen(run) + 1 : 0), checkpoint);
     if (!c->config.data[0])
         printf("next: your own images, 'simclr train FOLDER -o runs/mine'\n");
     else

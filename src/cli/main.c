@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 
+#include "base/status.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +47,9 @@ static int unknown_command(const char *name)
     for (int i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
     const char *near = nearest_word(name, names, COMMANDS);
-    fprintf(stderr, "simclr: unknown command '%.80s'; ", name);
-    if (near)
-        fprintf(stderr, "did you mean %s?\n", near);
-    else
-        fprintf(stderr, "'simclr --help' lists the commands\n");
-    return EXIT_MISUSED;
+    struct simclr_error err;
+    return cli_fail(near ? fail(&err, SIMCLR_ERR_USAGE, "unknown command '%.80s'; did you mean %s?", name, near)
+                         : fail(&err, SIMCLR_ERR_USAGE, "unknown command '%.80s'; 'simclr --help' lists the commands", name), &err);
 }
 
 /* OpenMP's threads spin while they wait, which on a machine with other work costs far more than it saves: two spinning threads beside

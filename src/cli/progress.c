@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -186,12 +187,14 @@ static void show_line(struct progress *p, const struct train_progress *t, bool e
 /* Warnings go where errors go. */
 static void show_text(struct progress *p, const struct train_progress *t)
 {
+    char text[8 * LINE];
+    text_printable(text, sizeof text, t->text);
     clear_bar(p);
     if (strcmp(t->phase, "warning") == 0) {
         flush(p);
-        fprintf(stderr, "simclr: %s\n", t->text);
+        fprintf(stderr, "simclr: %s\n", text);
     } else {
-        fprintf(p->out, "%s\n", t->text);
+        fprintf(p->out, "%s\n", text);
         flush(p);
     }
 }

@@ -101,16 +101,16 @@ static enum simclr_status add_batches(struct records *records, const char *folde
 static enum simclr_status read_labels(struct dataset *set, struct simclr_error *err)
 {
     const struct records *records = set->state;
-    size_t record = records_size(records), at = 0;
-    uint8_t *block = malloc(LABEL_BLOCK * record);
+    size_t record = records_size(records), at = 0, rows = set->total < LABEL_BLOCK ? set->total : LABEL_BLOCK;
+    uint8_t *block = malloc(rows * record);
     set->labels = malloc(set->total * sizeof *set->labels);
     enum simclr_status status = SIMCLR_OK;
     if (!block || !set->labels)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %zu labels", set->total);
     for (int f = 0; f < records->file_count && status == SIMCLR_OK; f++) {
         const struct record_file *file = &records->files[f];
-        for (size_t first = 0; first < file->count && status == SIMCLR_OK; first += LABEL_BLOCK) {
-            size_t count = file->count - first < LABEL_BLOCK ? file->count - first : LABEL_BLOCK;
+        for (size_t first = 0; first < file->count && status == SIMCLR_OK; first += rows) {
+            size_t count = file->count - first < rows ? file->count - first : rows;
             status = records_pread(file, block, count * record, first * record, err);
             for (size_t i = 0; i < count && status == SIMCLR_OK; i++) {
                 set->labels[at] = block[i * record + records->header - 1];

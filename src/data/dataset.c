@@ -1,6 +1,7 @@
 #include "data/dataset_format.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "data/decode.h"
 
 #include <errno.h>
@@ -10,8 +11,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { PATH_BYTES = 4096, FINGERPRINT_SAMPLES = 16 };
+enum { PATH_BYTES = 4096, FINGERPRINT_SAMPLES = 16, NAME_BYTES = 320 /* leaves room for a reason in an error */ };
 
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
@@ -52,6 +54,22 @@ bool path_is_file(const char *path)
 {
     struct stat st;
     return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+int path_open(const char *path, size_t *size)
+{
+    struct stat st;
+    errno = 0;
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        return -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may have become a FIFO */
+    if (fd < 0 || (!fstat(fd, &st) && S_ISREG(st.st_mode))) {
+        *size = (size_t)st.st_size;
+        return fd;
+    }
+    close(fd);
+    errno = 0;
+    return -1;
 }
 
 static bool ends_with(const char *path, const char *suffix)
@@ -124,7 +142,7 @@ enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum
     if (options->channels != 1 && options->channels != 3)
         return fail(err, SIMCLR_ERR_USAGE, "images have 1 or 3 channels, not %d", options->channels);
     const struct dataset_format *format = NULL;
-    char where[PATH_BYTES];
+    char where[PATH_BYTES] = "";
     enum simclr_status status = recognise(&format, where, sizeof where, path, err);
     if (status != SIMCLR_OK)
         return status;
@@ -134,7 +152,10 @@ enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum
     set->format = format;
     set->channels = options->channels;
     set->stop = options->stop;
+    set->max_pixels = options->max_pixels ? options->max_pixels : DATASET_MAX_PIXELS;
     status = format->open(set, where, split, err);
+    if (status == SIMCLR_OK && set->total > UINT32_MAX)
+        status = fail(err, SIMCLR_ERR_USAGE, "%s has %zu images; a set has at most %u", where, set->total, UINT32_MAX);
     set->size = options->limit && options->limit < set->total ? options->limit : set->total;
     if (status == SIMCLR_OK && set->total)
         status = fingerprint(set, err);
@@ -171,7 +192,7 @@ int dataset_label(const struct dataset *set, size_t index)
 const char *dataset_item_name(const struct dataset *set, size_t index, char *text, size_t size)
 {
     if (set->format->item_name && index < set->size)
-        snprintf(text, size, "%s", set->format->item_name(set, source_index(set, index)));
+        text_printable(text, size, set->format->item_name(set, source_index(set, index)));
     else
         snprintf(text, size, "#%zu", index < set->size ? source_index(set, index) : index);
     return text;
@@ -198,10 +219,13 @@ enum simclr_status dataset_read(const struct dataset *set, size_t index, struct 
     *image = (struct image){0};
     if (index >= set->size)
         return fail(err, SIMCLR_ERR_USAGE, "there is no image %zu in a set of %zu", index, set->size);
-    enum simclr_status status = set->format->read(set, source_index(set, index), image, err);
+    struct simclr_error reason;
+    enum simclr_status status = set->format->read(set, source_index(set, index), image, &reason);
     if (status == SIMCLR_OK)
-        status = image_set_channels(image, set->channels, err);
-    if (status != SIMCLR_OK)
-        image_release(image);
-    return status;
+        status = image_set_channels(image, set->channels, &reason);
+    if (status == SIMCLR_OK)
+        return status;
+    char name[NAME_BYTES];
+    image_release(image);
+    return fail(err, status, "%s: %s", dataset_item_name(set, index, name, sizeof name), reason.text);
 }

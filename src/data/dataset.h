@@ -26,7 +26,9 @@ struct dataset_options {
     size_t limit;    /* at most so many images, spread evenly over the set so that classes stay balanced; 0: all */
     int channels;    /* 1 or 3: grey is replicated, colour converted, alpha dropped, 16 bits cut to 8 */
     bool (*stop)(void); /* as in struct engine: asked while a folder is read (SIMCLR_ERR_CANCELLED); NULL: never */
+    size_t max_pixels; /* images of more are broken: taken for decompression bombs. 0: DATASET_MAX_PIXELS */
 };
+enum { DATASET_MAX_PIXELS = 100000000 }; /* 300 MB decoded */
 
 /* Opens path after looking at it: a folder of images (JPEG, PNG, BMP; flat, nested, or class subfolders), CIFAR-10/100 binary,
  * STL-10 binary, a .npy of (N, H, W, C) or (N, H, W) u8 (beside NAME.npy may lie NAME.labels.npy, and the other splits:
@@ -41,7 +43,8 @@ size_t dataset_size(const struct dataset *dataset);
 int dataset_classes(const struct dataset *dataset);              /* 0: no labels */
 int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
 const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */
-const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size); /* a file's relative path, or "#17" */
+/* A file's relative path, made printable (base/text.h), or "#17". */
+const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size);
 /* Pixels lie in a file as they are: reading again is as cheap as keeping them in memory. */
 bool dataset_is_raw(const struct dataset *dataset);
 /* 64-bit hash of what the set is (format, sizes, names, a few records; not where it lies): kept in checkpoints. */

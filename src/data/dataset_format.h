@@ -11,6 +11,7 @@ struct dataset {
     size_t size;     /* images shown: total, or the limit */
     int classes;     /* 0: no labels */
     int channels;    /* of the images handed out */
+    size_t max_pixels;
     bool raw;
     bool (*stop)(void); /* of the options */
     int32_t *labels; /* (total), -1: none; NULL when classes == 0 */
@@ -19,10 +20,10 @@ struct dataset {
 };
 
 struct dataset_format {
-    /* Fills kind, total, classes, raw, labels, hash and state of a zeroed dataset. total 0 with SIMCLR_OK: no such split.
+    /* Fills kind, total, classes, raw, labels, hash and state of a dataset that has only its options. total 0 with SIMCLR_OK: no such split.
      * After an error, close is called too. */
     enum simclr_status (*open)(struct dataset *dataset, const char *path, enum dataset_split split, struct simclr_error *err);
-    /* 0 <= index < total; image->c may be 1 or 3, whatever the file holds. */
+    /* 0 <= index < total; image->c may be 1 or 3, whatever the file holds. Errors give the reason, without the image's name. */
     enum simclr_status (*read)(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
     void (*prefetch)(const struct dataset *dataset, size_t index); /* NULL: there are no files */
     const char *(*item_name)(const struct dataset *dataset, size_t index); /* NULL: images have numbers, not names */
@@ -44,6 +45,9 @@ uint64_t hash_u64(uint64_t hash, uint64_t value);
 /* "folder/name" into text; false if it does not fit. */
 bool path_join(char *text, size_t size, const char *folder, const char *name);
 const char *path_base(const char *path); /* after the last '/' */
+/* Opens a regular file for reading and says how long it is. -1: errno has the reason, or 0 if it is another thing than a file: that
+ * is not opened, for a FIFO would be waited for and a device might do anything. */
+int path_open(const char *path, size_t *size);
 /* Has the system read bytes [offset, offset + size) of an open file into its cache soon. */
 void file_read_ahead(int fd, size_t offset, size_t size);
 bool path_is_folder(const char *path);

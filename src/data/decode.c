@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* stb grows what it inflates for as long as there is input, whatever the picture's size: up to 2 GB for a few MB of a PNG. */
+static _Thread_local size_t most_grown; /* bytes that one block may grow to */
+static _Thread_local bool grown_too_far;
+
+static void *grow(void *block, size_t size)
+{
+    grown_too_far |= size > most_grown;
+    return grown_too_far ? NULL : realloc(block, size);
+}
+
 /* Zeroed memory: tables and planes that a hostile file never defines are zeros, not what the heap held. */
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -20,7 +30,7 @@
 #define STBI_MAX_DIMENSIONS DECODE_MAX_SIDE
 #define STBI_ASSERT(x) ((void)(x))
 #define STBI_MALLOC(size) calloc(1, size)
-#define STBI_REALLOC(p, size) realloc(p, size)
+#define STBI_REALLOC(p, size) grow(p, size)
 #define STBI_FREE(p) free(p)
 #pragma GCC diagnostic ignored "-Wunused-function" /* reported at the end of the file, so not popped */
 /* Damaged coefficients overflow int in stb's transforms. That must wrap: defined for GCC, and left alone by clang's sanitizer. */
@@ -84,11 +94,13 @@ static size_t skip_entropy(const uint8_t *data, size_t size, size_t pos)
     return size;
 }
 
-/* Walks the segments to the end marker. stb fills what is missing with zeros, and believes tables. */
-static enum simclr_status check_jpeg(const uint8_t *data, size_t size, struct simclr_error *err)
+/* Walks the segments to the end marker, or where *frame is wanted, to the header that says its sides. stb fills what is missing with
+ * zeros, believes tables, and goes over the whole picture for each scan. */
+static enum simclr_status check_jpeg(struct image *frame, const uint8_t *data, size_t size, struct simclr_error *err)
 {
+    enum { MOST_SCANS = 500 }; /* a progressive picture has about ten */
     size_t pos = 2;
-    bool scans = false;
+    int scans = 0;
     while (pos + 1 < size) {
         if (data[pos] != 0xff || data[pos + 1] == 0xff || data[pos + 1] == 0) { /* padding between segments */
             pos++;
@@ -97,7 +109,7 @@ static enum simclr_status check_jpeg(const uint8_t *data, size_t size, struct si
         uint8_t marker = data[pos + 1];
         pos += 2;
         if (marker == 0xd9)
-            return scans ? SIMCLR_OK : fail(err, SIMCLR_ERR_FORMAT, "the JPEG holds no picture");
+            return scans && !frame ? SIMCLR_OK : fail(err, SIMCLR_ERR_FORMAT, "the JPEG holds no picture");
         if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8))
             continue;
         if (pos + 2 > size || be16(data + pos) < 2 || be16(data + pos) > size - pos)
@@ -105,19 +117,27 @@ static enum simclr_status check_jpeg(const uint8_t *data, size_t size, struct si
         size_t length = be16(data + pos);
         if (marker == 0xc4 && !huffman_segment_ok(data + pos + 2, length - 2))
             return fail(err, SIMCLR_ERR_FORMAT, "the JPEG is damaged (Huffman table)");
+        if (frame && marker >= 0xc0 && marker <= 0xc2 && length >= 7) {
+            frame->h = (int)be16(data + pos + 3);
+            frame->w = (int)be16(data + pos + 5);
+            return SIMCLR_OK;
+        }
         pos += length;
         if (marker == 0xda) {
-            scans = true;
+            if (++scans > MOST_SCANS)
+                return fail(err, SIMCLR_ERR_FORMAT, "the JPEG has more than %d scans; save it again", MOST_SCANS);
             pos = skip_entropy(data, size, pos);
         }
     }
     return cut_short("JPEG", err);
 }
 
-/* Walks the chunks to IEND. Unknown critical chunks are refused here because stb reports them through a shared buffer. */
-static enum simclr_status check_png(const uint8_t *data, size_t size, struct simclr_error *err)
+/* Walks the chunks to IEND; *compressed receives the bytes of pixels among them. Unknown critical chunks are refused here because
+ * stb reports them through a shared buffer. */
+static enum simclr_status check_png(size_t *compressed, const uint8_t *data, size_t size, struct simclr_error *err)
 {
     size_t pos = 8;
+    *compressed = 0;
     while (pos + 12 <= size) {
         uint32_t length = be32(data + pos);
         const uint8_t *type = data + pos + 4;
@@ -125,6 +145,8 @@ static enum simclr_status check_png(const uint8_t *data, size_t size, struct sim
             return SIMCLR_OK;
         if (length > size - pos - 12)
             break;
+        if (!memcmp(type, "IDAT", 4))
+            *compressed += length;
         bool known = !memcmp(type, "IHDR", 4) || !memcmp(type, "PLTE", 4) || !memcmp(type, "IDAT", 4);
         if (!(type[0] & 0x20) && !known)
             return fail(err, SIMCLR_ERR_FORMAT, "the PNG is damaged (unknown chunk)");
@@ -147,18 +169,13 @@ static bool palette_indices_ok(const uint8_t *rows, size_t stride, uint32_t w, u
     return true;
 }
 
-static enum simclr_status check_bmp(const uint8_t *data, size_t size, struct simclr_error *err)
+static bool is_old_bmp(const uint8_t *data) { return le32(data + 14) == 12; }
+
+static enum simclr_status check_bmp(const uint8_t *data, size_t size, uint32_t w, uint32_t h, struct simclr_error *err)
 {
-    if (size < 30)
-        return cut_short("BMP", err);
     uint32_t offset = le32(data + 10), header = le32(data + 14);
-    bool old = header == 12;
-    uint32_t w = old ? le16(data + 18) : le32(data + 18), h = old ? le16(data + 20) : le32(data + 22);
+    bool old = is_old_bmp(data);
     unsigned bits = old ? le16(data + 24) : le16(data + 28);
-    if (!old && h >= 0x80000000u) /* rows from the top */
-        h = 0u - h;
-    if (w == 0 || h == 0 || w > DECODE_MAX_SIDE || h > DECODE_MAX_SIDE)
-        return fail(err, SIMCLR_ERR_FORMAT, "the BMP claims %u x %u pixels; sides are 1 to %d", (unsigned)w, (unsigned)h, DECODE_MAX_SIDE);
     if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
         return fail(err, SIMCLR_ERR_FORMAT, "the BMP has %u bits a pixel, which is not supported; save it as PNG", bits);
     if (header > 124 || offset < 14 + header)
@@ -224,31 +241,97 @@ static const char *file_kind(const uint8_t *data, size_t size)
     return size >= 2 && data[0] == 'B' && data[1] == 'M' ? "BMP" : NULL;
 }
 
-enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t size, struct simclr_error *err)
+enum { MOST_SAMPLE_BYTES = 8 }; /* of a pixel: 16 bits in four channels */
+enum { PNG_HEADER = 26, BMP_HEADER = 30 }; /* bytes that say what the pixels are */
+
+static enum simclr_status read_sides(uint32_t *w, uint32_t *h, const char *kind, const uint8_t *data, size_t size, struct simclr_error *err)
 {
+    if (kind[0] == 'J') {
+        struct image frame = {0};
+        enum simclr_status status = check_jpeg(&frame, data, size, err);
+        *w = (uint32_t)frame.w;
+        *h = (uint32_t)frame.h;
+        return status;
+    }
+    if (size < (kind[0] == 'P' ? PNG_HEADER : BMP_HEADER))
+        return cut_short(kind, err);
+    if (kind[0] == 'P') {
+        *w = be32(data + 16);
+        *h = be32(data + 20);
+        return !memcmp(data + 12, "IHDR", 4) ? SIMCLR_OK : fail(err, SIMCLR_ERR_FORMAT, "the PNG is damaged (its header)");
+    }
+    bool old = is_old_bmp(data);
+    *w = old ? le16(data + 18) : le32(data + 18);
+    *h = old ? le16(data + 20) : le32(data + 22);
+    if (!old && *h >= 0x80000000u) /* rows from the top */
+        *h = 0u - *h;
+    return SIMCLR_OK;
+}
+
+enum simclr_status image_header(struct image *image, const uint8_t *data, size_t size, size_t max_pixels, struct simclr_error *err)
+{
+    uint32_t w = 0, h = 0;
     *image = (struct image){0};
     if (size == 0)
         return fail(err, SIMCLR_ERR_FORMAT, "the file is empty");
-    if (size > INT32_MAX)
-        return fail(err, SIMCLR_ERR_FORMAT, "the file is over 2 GiB");
     const char *kind = file_kind(data, size);
     if (!kind)
         return fail(err, SIMCLR_ERR_FORMAT, "not a JPEG, PNG or BMP file, whatever its name says");
-    enum simclr_status status = kind[0] == 'J' ? check_jpeg(data, size, err)
-                              : kind[0] == 'P' ? check_png(data, size, err) : check_bmp(data, size, err);
+    enum simclr_status status = read_sides(&w, &h, kind, data, size, err);
     if (status != SIMCLR_OK)
         return status;
+    if (w == 0 || h == 0 || w > DECODE_MAX_SIDE || h > DECODE_MAX_SIDE)
+        return fail(err, SIMCLR_ERR_FORMAT, "the %s claims %u x %u pixels; sides are 1 to %d", kind, (unsigned)w, (unsigned)h, DECODE_MAX_SIDE);
+    if ((size_t)w * h > max_pixels)
+        return fail(err, SIMCLR_ERR_FORMAT, "%u x %u pixels are more than --max-pixels %zu; make it smaller, or raise the limit", (unsigned)w,
+                    (unsigned)h, max_pixels);
+    image->w = (int)w;
+    image->h = (int)h;
+    return SIMCLR_OK;
+}
+
+/* Few bytes cannot hold many pixels: a block of 8 x 8 takes a bit of a JPEG at least, and zlib shrinks no more than 1032 to 1. What
+ * claims otherwise is not given memory for its pixels. */
+static enum simclr_status check_content(const struct image *image, const uint8_t *data, size_t size, struct simclr_error *err)
+{
+    size_t pixels = (size_t)image->w * (size_t)image->h, compressed;
+    enum simclr_status status;
+    if (data[0] == 'B')
+        return check_bmp(data, size, (uint32_t)image->w, (uint32_t)image->h, err);
+    if (data[0] == 0xff) {
+        status = check_jpeg(NULL, data, size, err);
+        return status == SIMCLR_OK && pixels / 512 > size ? cut_short("JPEG", err) : status;
+    }
+    static const uint8_t samples[8] = {1, 0, 3, 1, 2, 0, 4}; /* a pixel, by colour type */
+    size_t bits = (size_t)data[24] * samples[data[25] & 7];
+    status = check_png(&compressed, data, size, err);
+    return status == SIMCLR_OK && pixels / 8 * bits / 1032 > compressed ? cut_short("PNG", err) : status;
+}
+
+enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t size, size_t max_pixels, struct simclr_error *err)
+{
+    enum simclr_status status = image_header(image, data, size, max_pixels, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (size > INT32_MAX)
+        return fail(err, SIMCLR_ERR_FORMAT, "the file is over 2 GiB");
+    status = check_content(image, data, size, err);
+    if (status != SIMCLR_OK)
+        return status;
+    const char *kind = file_kind(data, size);
     int w, h, channels;
     stbi__g_failure_reason = "no reason given"; /* some of stb's failures set none */
-    if (!stbi_info_from_memory(data, (int)size, &w, &h, &channels))
+    most_grown = 2 * (size + (size_t)MOST_SAMPLE_BYTES * (size_t)image->w * (size_t)image->h) + (1 << 16); /* growing doubles */
+    grown_too_far = false;
+    if (!stbi_info_from_memory(data, (int)size, &w, &h, &channels) || w != image->w || h != image->h)
         return fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged or of a kind not supported (%s)", kind, stbi_failure_reason());
-    if ((size_t)w * (size_t)h > DECODE_MAX_PIXELS)
-        return fail(err, SIMCLR_ERR_FORMAT, "%d x %d pixels are more than %d million; make it smaller", w, h, DECODE_MAX_PIXELS / 1000000);
     image->c = channels >= 3 ? 3 : 1;
-    image->pixels = kind[0] == 'J' ? load_jpeg(data, size, &image->w, &image->h, image->c)
-                                   : stbi_load_from_memory(data, (int)size, &image->w, &image->h, &channels, image->c);
+    image->pixels = kind[0] == 'J' ? load_jpeg(data, size, &w, &h, image->c)
+                                   : stbi_load_from_memory(data, (int)size, &w, &h, &channels, image->c);
     if (!image->pixels) {
         const char *reason = stbi_failure_reason();
+        if (grown_too_far)
+            return fail(err, SIMCLR_ERR_FORMAT, "the %s holds far more than %d x %d pixels; it is damaged, or a decompression bomb", kind, w, h);
         return !strcmp(reason, "Out of memory")
                       ? fail(err, SIMCLR_ERR_MEMORY, "not enough memory to decode %d x %d pixels", w, h)
                       : fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged (%s)", kind, reason);

@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, MAX_DEPTH = 32 };
-static const size_t max_file_bytes = (size_t)1 << 30;
+enum { PATH_BYTES = 4096, MAX_DEPTH = 32, MAX_LINKED_FOLDERS = 100000 };
+
+/* Files of up to LARGE bytes are read as they are. Larger ones only where the picture that their first HEAD bytes announce can fill
+ * them: 16 bits a channel are 8 bytes a pixel. */
+enum { HEAD = 1 << 20, LARGE = 64 << 20, MAX_PIXEL_BYTES = 8 };
 
 struct item {
     char *path; /* relative to root */
@@ -28,6 +30,7 @@ struct folder {
     struct item *items;
     size_t count, capacity;
     bool (*stop)(void); /* NULL: never */
+    size_t linked_folders; /* read through symbolic links */
 };
 
 static bool is_image_name(const char *name)
@@ -66,12 +69,20 @@ static enum simclr_status append(struct folder *folder, const char *relative, ui
     return SIMCLR_OK;
 }
 
-/* The folders from root down to the one being read: a symbolic link back up to one of them is not followed. */
+/* The folders from root down to the one being read: a symbolic link back up to one of them is not followed. Links that fork into
+ * each other's targets multiply without being loops, so folders below links are counted. */
 struct ancestor {
     const struct ancestor *up;
     dev_t device;
     ino_t inode;
+    bool linked;
 };
+
+static bool is_link(const char *path)
+{
+    struct stat st;
+    return !lstat(path, &st) && S_ISLNK(st.st_mode);
+}
 
 static enum simclr_status scan(struct folder *folder, const char *relative, const struct ancestor *up, int depth,
                                struct simclr_error *err);
@@ -85,19 +96,21 @@ static enum simclr_status scan_entry(struct folder *folder, const char *relative
     if (!fits || !path_join(full, sizeof full, folder->root, path))
         return fail(err, SIMCLR_ERR_USAGE, "a path in %s is too long: %.64s...; move the data to a shorter one", folder->root, relative);
     struct stat st;
-    if (stat(full, &st)) {
-        if (errno == EIO || errno == ENOMEM || errno == ESTALE) /* says nothing of the file, and half a set would be another one */
-            return fail(err, SIMCLR_ERR_IO, "cannot look at %s: %s", full, strerror(errno));
-        return is_image_name(name) ? append(folder, path, 0, err) : SIMCLR_OK; /* a dangling link: listed as broken */
+    bool is_there = !stat(full, &st);
+    if (!is_there && (errno == EIO || errno == ENOMEM || errno == ESTALE)) /* says nothing of the file; half a set would be another one */
+        return fail(err, SIMCLR_ERR_IO, "cannot look at %s: %s", full, strerror(errno));
+    if (!is_there || !S_ISDIR(st.st_mode)) { /* what cannot be read, a dangling link or a FIFO, will be listed as broken */
+        uint64_t bytes = is_there && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+        return is_image_name(name) ? append(folder, path, bytes, err) : SIMCLR_OK;
     }
-    if (S_ISDIR(st.st_mode)) {
-        struct ancestor here = {.up = up, .device = st.st_dev, .inode = st.st_ino};
-        for (const struct ancestor *a = up; a; a = a->up)
-            if (a->device == st.st_dev && a->inode == st.st_ino)
-                return SIMCLR_OK;
-        return scan(folder, path, &here, depth + 1, err);
-    }
-    return S_ISREG(st.st_mode) && is_image_name(name) ? append(folder, path, (uint64_t)st.st_size, err) : SIMCLR_OK;
+    struct ancestor here = {.up = up, .device = st.st_dev, .inode = st.st_ino, .linked = up->linked || is_link(full)};
+    for (const struct ancestor *a = up; a; a = a->up)
+        if (a->device == st.st_dev && a->inode == st.st_ino)
+            return SIMCLR_OK;
+    if (here.linked && ++folder->linked_folders > MAX_LINKED_FOLDERS)
+        return fail(err, SIMCLR_ERR_USAGE, "symbolic links in %s lead to more than %d folders; remove links that lead into each other",
+                    folder->root, MAX_LINKED_FOLDERS);
+    return scan(folder, path, &here, depth + 1, err);
 }
 
 /* Hidden files and folders (".git", macOS's "._photo.jpg") are passed over. */
@@ -109,7 +122,7 @@ static enum simclr_status scan(struct folder *folder, const char *relative, cons
         return fail(err, SIMCLR_ERR_USAGE, "the folders in %s are nested too deep; name one further down", folder->root);
     DIR *dir = opendir(full);
     if (!dir)
-        return fail(err, SIMCLR_ERR_IO, "cannot read the folder %s: %s", full, strerror(errno));
+        return fail(err, SIMCLR_ERR_IO, "cannot read the folder %s: %s; make it readable, or move it elsewhere", full, strerror(errno));
     enum simclr_status status = SIMCLR_OK;
     struct dirent *entry;
     while (status == SIMCLR_OK && (errno = 0, entry = readdir(dir))) {
@@ -314,36 +327,54 @@ static enum simclr_status folder_open(struct dataset *set, const char *path, enu
     return status;
 }
 
-/* Reads a whole file, at most max_file_bytes; reasons name no path. */
-static enum simclr_status read_file(uint8_t **data, size_t *size, const char *path, struct simclr_error *err)
+/* Adds bytes from an open file to data, up to `size`; fewer only where the file has become shorter. */
+static enum simclr_status read_up_to(int fd, uint8_t *data, size_t *done, size_t size, struct simclr_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) /* of this machine, not of the file */
-        return fail(err, SIMCLR_ERR_MEMORY, "cannot open %s: %s", path, strerror(errno));
-    if (fd < 0)
-        return fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
-    enum simclr_status status = SIMCLR_OK;
-    size_t done = 0;
-    *data = NULL;
-    if (fstat(fd, &st))
-        status = fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        status = fail(err, SIMCLR_ERR_IO, "it is not a regular file");
-    else if ((uint64_t)st.st_size > max_file_bytes)
-        status = fail(err, SIMCLR_ERR_FORMAT, "the file is over 1 GiB");
-    else if (!(*data = malloc((size_t)st.st_size + 1)))
-        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
-    while (status == SIMCLR_OK && done < (size_t)st.st_size) {
-        ssize_t n = read(fd, *data + done, (size_t)st.st_size - done);
+    while (*done < size) {
+        ssize_t n = read(fd, data + *done, size - *done);
         if (n == 0)
             break;
         if (n < 0 && errno != EINTR)
-            status = fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
-        done += n > 0 ? (size_t)n : 0;
+            return fail(err, SIMCLR_ERR_IO, "%s", strerror(errno));
+        *done += n > 0 ? (size_t)n : 0;
+    }
+    return SIMCLR_OK;
+}
+
+static enum simclr_status check_large(const uint8_t *head, size_t done, size_t size, size_t max_pixels, struct simclr_error *err)
+{
+    struct image image;
+    enum simclr_status status = image_header(&image, head, done, max_pixels, err);
+    if (status == SIMCLR_OK && size > LARGE + (size_t)MAX_PIXEL_BYTES * (size_t)image.w * (size_t)image.h)
+        return fail(err, SIMCLR_ERR_FORMAT, "the file has %zu MB, far more than %d x %d pixels take", size >> 20, image.w, image.h);
+    return status;
+}
+
+/* Reads a whole file; reasons name no path. *data is freed by the caller, after an error too. */
+static enum simclr_status read_file(uint8_t **data, size_t *done, const char *path, size_t max_pixels, struct simclr_error *err)
+{
+    size_t size;
+    int fd = path_open(path, &size);
+    *data = NULL;
+    *done = 0;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) /* of this machine, not of the file */
+        return fail(err, SIMCLR_ERR_MEMORY, "cannot open it: %s", strerror(errno));
+    if (fd < 0)
+        return fail(err, SIMCLR_ERR_IO, "%s", errno ? strerror(errno) : "it is not a regular file");
+    size_t head = size > LARGE ? HEAD : size;
+    enum simclr_status status = SIMCLR_OK;
+    if (!(*data = malloc(head + 1)))
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read it (%zu MB)", head >> 20);
+    if (status == SIMCLR_OK)
+        status = read_up_to(fd, *data, done, head, err);
+    if (status == SIMCLR_OK && head < size)
+        status = check_large(*data, *done, size, max_pixels, err);
+    if (status == SIMCLR_OK && head < size) {
+        uint8_t *whole = realloc(*data, size);
+        status = whole ? read_up_to(fd, *data = whole, done, size, err)
+                       : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read it (%zu MB)", size >> 20);
     }
     close(fd);
-    *size = done;
     return status;
 }
 
@@ -351,29 +382,26 @@ static enum simclr_status folder_read(const struct dataset *set, size_t index, s
 {
     const struct folder *folder = set->state;
     char path[PATH_BYTES];
-    struct simclr_error reason;
-    uint8_t *data = NULL;
-    size_t size = 0;
+    uint8_t *data;
+    size_t size;
     path_join(path, sizeof path, folder->root, folder->items[index].path); /* fitted when it was found */
-    enum simclr_status status = read_file(&data, &size, path, &reason);
+    enum simclr_status status = read_file(&data, &size, path, set->max_pixels, err);
     if (status == SIMCLR_OK)
-        status = image_decode(image, data, size, &reason);
+        status = image_decode(image, data, size, set->max_pixels, err);
     free(data);
-    return status == SIMCLR_OK ? SIMCLR_OK : fail(err, status, "%.350s: %s", folder->items[index].path, reason.text);
+    return status;
 }
 
-/* A FIFO must not be waited for. */
 static void folder_prefetch(const struct dataset *set, size_t index)
 {
     const struct folder *folder = set->state;
     char path[PATH_BYTES];
+    size_t size;
     path_join(path, sizeof path, folder->root, folder->items[index].path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
+    int fd = path_open(path, &size);
     if (fd < 0)
         return;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= max_file_bytes)
-        file_read_ahead(fd, 0, (size_t)st.st_size);
+    file_read_ahead(fd, 0, size < LARGE ? size : LARGE);
     close(fd);
 }
 

@@ -117,23 +117,14 @@ static bool claim(_Atomic unsigned char *state, enum item_state from, enum item_
 }
 
 /* Records a broken item; the thread that changes its state is the only one to do so. */
-static enum simclr_status record_broken(struct loader *l, size_t position, const char *reason, struct simclr_error *err)
+static enum simclr_status record_broken(struct loader *l, size_t position, const char *message, struct simclr_error *err)
 {
-    char name[512];
-    const char *text = reason;
-    dataset_item_name(l->dataset, l->items[position], name, sizeof name);
-    size_t named = strlen(name), length = strlen(text);
-    bool prefix = strncmp(text, name, named) != 0; /* a folder's errors already begin with the path */
-    struct broken *b = malloc(sizeof *b + named + 2 + length + 1);
+    size_t size = strlen(message) + 1;
+    struct broken *b = malloc(sizeof *b + size);
     if (!b)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to note a broken image (%s)", reason);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to note a broken image (%s)", message);
     b->index = l->items[position];
-    b->message[0] = 0;
-    if (prefix) {
-        memcpy(b->message, name, named);
-        memcpy(b->message + named, ": ", 3);
-    }
-    strcat(b->message, text);
+    memcpy(b->message, message, size);
     if (!claim(&l->state[position], ITEM_UNKNOWN, ITEM_BROKEN)) {
         free(b);
         return SIMCLR_OK;

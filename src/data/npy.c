@@ -26,18 +26,12 @@ static const char *value_of(const char *text, const char *key)
     return at ? at + 1 + strspn(at + 1, " ") : NULL;
 }
 
-/* The header is a Python dict: {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 32, 32, 3), } */
-static bool parse_dict(struct header *header, const char *text)
+/* The numbers of "(60000, 32, 32, 3)". */
+static bool parse_shape(struct header *header, const char *p)
 {
-    const char *descr = value_of(text, "'descr'"), *order = value_of(text, "'fortran_order'"), *shape = value_of(text, "'shape'");
-    if (!descr || !order || !shape || *shape != '(')
+    if (*p != '(')
         return false;
-    if (*descr == '\'')
-        snprintf(header->dtype, sizeof header->dtype, "%.*s", (int)strcspn(descr + 1, "'"), descr + 1);
-    else
-        snprintf(header->dtype, sizeof header->dtype, "a structure");
-    header->fortran = !strncmp(order, "True", 4);
-    for (const char *p = shape + 1;;) {
+    for (p++;;) {
         p += strspn(p, " ,");
         if (*p == ')')
             return true;
@@ -52,6 +46,24 @@ static bool parse_dict(struct header *header, const char *text)
     }
 }
 
+/* The header is a Python dict: {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 32, 32, 3), } */
+static enum simclr_status parse_dict(struct header *header, const char *text, const char *path, struct simclr_error *err)
+{
+    const char *descr = value_of(text, "'descr'"), *order = value_of(text, "'fortran_order'"), *shape = value_of(text, "'shape'");
+    if (!descr || !order || !shape)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header without %s; write it with numpy.save", path,
+                    !descr ? "'descr'" : !order ? "'fortran_order'" : "'shape'");
+    if (!parse_shape(header, shape))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header with the shape %.*s, which is none; write it with numpy.save", path,
+                    (int)strcspn(shape, ")\n") + (shape[strcspn(shape, ")\n")] == ')'), shape);
+    if (*descr == '\'')
+        snprintf(header->dtype, sizeof header->dtype, "%.*s", (int)strcspn(descr + 1, "'"), descr + 1);
+    else
+        snprintf(header->dtype, sizeof header->dtype, "a structure");
+    header->fortran = !strncmp(order, "True", 4);
+    return SIMCLR_OK;
+}
+
 static enum simclr_status read_header(struct header *header, const struct record_file *file, size_t size, struct simclr_error *err)
 {
     *header = (struct header){.ndim = 0};
@@ -64,14 +76,21 @@ static enum simclr_status read_header(struct header *header, const struct record
     if (long_form)
         length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
     header->start = (long_form ? 12 : 10) + length;
-    if (memcmp(start, "\x93NUMPY", 6) || start[6] < 1 || start[6] > 3 || length > HEADER_BYTES || header->start > size)
+    if (memcmp(start, "\x93NUMPY", 6))
         return fail(err, SIMCLR_ERR_FORMAT, "%s is not a .npy file, or is cut short; write it with numpy.save", file->path);
+    if (start[6] < 1 || start[6] > 3)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has .npy format %d, and 1 to 3 are known; write it with numpy.save", file->path, start[6]);
+    if (length > HEADER_BYTES)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header of %zu bytes, more than %d; write it with numpy.save", file->path, length,
+                    HEADER_BYTES);
+    if (header->start > size)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is cut short: it ends in its .npy header; write it again", file->path);
     char *text = calloc(1, length + 1);
     if (!text)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", file->path);
     status = records_pread(file, text, length, header->start - length, err);
-    if (status == SIMCLR_OK && !parse_dict(header, text))
-        status = fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header that cannot be read; write it with numpy.save", file->path);
+    if (status == SIMCLR_OK)
+        status = parse_dict(header, text, file->path, err);
     free(text);
     return status;
 }
@@ -86,7 +105,8 @@ static bool array_bytes(size_t *bytes, const struct header *header, size_t item)
     return true;
 }
 
-static enum simclr_status check_images(const struct header *header, size_t size, const char *path, struct simclr_error *err)
+static enum simclr_status check_images(const struct header *header, size_t size, size_t max_pixels, const char *path,
+                                       struct simclr_error *err)
 {
     const size_t *d = header->dims;
     if (!strcmp(header->dtype, "|O"))
@@ -105,6 +125,11 @@ static enum simclr_status check_images(const struct header *header, size_t size,
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no image", path);
     if (d[1] == 0 || d[2] == 0 || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has images of %zu x %zu; sides are 1 to %d", path, d[1], d[2], MAX_SIDE);
+    if (d[1] * d[2] > max_pixels)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has images of %zu x %zu, more than --max-pixels %zu; make them smaller, or raise the limit",
+                    path, d[1], d[2], max_pixels);
+    if (d[0] > UINT32_MAX)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has %zu images; a set has at most %u", path, d[0], UINT32_MAX);
     size_t bytes;
     if (!array_bytes(&bytes, header, 1) || bytes > size - header->start)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is cut short: it has %zu bytes, fewer than its header promises; write it again", path, size);
@@ -125,7 +150,7 @@ static long long label_value(const uint8_t *p, size_t item, bool is_signed)
 static enum simclr_status take_labels(struct dataset *set, const struct record_file *file, const struct header *header, size_t size,
                                       struct simclr_error *err)
 {
-    size_t item = header->dtype[1] ? strtoul(header->dtype + 2, NULL, 10) : 0, bytes;
+    size_t item = header->dtype[0] && header->dtype[1] && !header->dtype[3] ? (size_t)(header->dtype[2] - '0') : 0, bytes;
     bool is_signed = header->dtype[1] == 'i', integer = is_signed || header->dtype[1] == 'u';
     if (!integer || (item != 1 && item != 2 && item != 4 && item != 8) || (header->dtype[0] == '>' && item > 1))
         return fail(err, SIMCLR_ERR_FORMAT, "%s holds items of type %s; labels are little-endian integers: save them with "
@@ -197,7 +222,7 @@ static enum simclr_status npy_open(struct dataset *set, const char *path, enum d
     if (status == SIMCLR_OK)
         status = read_header(&header, &records->files[0], size, err);
     if (status == SIMCLR_OK)
-        status = check_images(&header, size, path, err);
+        status = check_images(&header, size, set->max_pixels, path, err);
     if (status != SIMCLR_OK)
         return status;
     records->h = (int)header.dims[1];

@@ -3,10 +3,8 @@
 #include "base/status.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 size_t records_size(const struct records *records)
@@ -25,16 +23,10 @@ enum simclr_status records_add(struct records *records, const char *path, size_t
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
     }
     struct record_file *file = &records->files[records->file_count++];
-    *file = (struct record_file){.path = copy, .fd = open(path, O_RDONLY | O_CLOEXEC)};
-    struct stat st;
-    if (file->fd < 0 || fstat(file->fd, &st))
-        return fail(err, SIMCLR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return fail(err, SIMCLR_ERR_IO, "cannot read %s: it is not a regular file", path);
-    if (st.st_size == 0)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is empty; copy or download it again", path);
-    *size = (size_t)st.st_size;
-    return SIMCLR_OK;
+    *file = (struct record_file){.path = copy, .fd = path_open(path, size)};
+    if (file->fd < 0)
+        return fail(err, SIMCLR_ERR_IO, "cannot read %s: %s", path, errno ? strerror(errno) : "it is not a regular file");
+    return *size > 0 ? SIMCLR_OK : fail(err, SIMCLR_ERR_FORMAT, "%s is empty; copy or download it again", path);
 }
 
 enum simclr_status records_add_whole(struct records *records, const char *path, const char *kind, struct simclr_error *err)

@@ -178,48 +178,69 @@ static enum simclr_status read_failed(const char *path, struct simclr_error *err
     return fail(err, machine ? SIMCLR_ERR_MEMORY : SIMCLR_ERR_IO, "cannot read %s: %s", path, strerror(errno));
 }
 
-static enum simclr_status read_descriptor(void **data, size_t *size, int fd, const char *path, size_t most,
-                                          struct simclr_error *err)
+enum simclr_status file_open(struct file_reader *reader, const char *path, struct simclr_error *err)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    *reader = (struct file_reader){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; /* a FIFO is not waited for */
+    if (reader->fd < 0)
         return read_failed(path, err);
-    if (!S_ISREG(st.st_mode))
-        return fail(err, SIMCLR_ERR_IO, "cannot read %s: it is not a file", path);
-    if ((uintmax_t)st.st_size > most)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is too large: %jd bytes, at most %zu are expected", path, (intmax_t)st.st_size, most);
-    size_t total = (size_t)st.st_size, got = 0;
-    char *bytes = total < SIZE_MAX ? malloc(total + 1) : NULL;
-    if (!bytes)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", path, total >> 20);
-    while (got < total) {
-        ssize_t n = read(fd, bytes + got, total - got);
+    enum simclr_status status = SIMCLR_OK;
+    if (fstat(reader->fd, &st) < 0)
+        status = read_failed(path, err);
+    else if (!S_ISREG(st.st_mode))
+        status = fail(err, SIMCLR_ERR_IO, "cannot read %s: it is not a file", path);
+    if (status == SIMCLR_OK)
+        reader->size = (size_t)st.st_size;
+    else
+        file_close(reader);
+    return status;
+}
+
+enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err)
+{
+    for (size_t got = 0; got < size;) {
+        ssize_t n = read(reader->fd, (char *)data + got, size - got);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            enum simclr_status status = n < 0 ? read_failed(path, err)
-                                              : fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", path);
-            free(bytes);
-            return status;
-        }
+        if (n < 0)
+            return read_failed(reader->path, err);
+        if (n == 0)
+            return fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", reader->path);
         got += (size_t)n;
     }
-    bytes[total] = 0;
-    *data = bytes;
-    *size = total;
     return SIMCLR_OK;
+}
+
+void file_close(struct file_reader *reader)
+{
+    close(reader->fd);
+    reader->fd = -1;
 }
 
 enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err)
 {
+    struct file_reader reader;
     *data = NULL;
     *size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a FIFO is refused, not waited for */
-    if (fd < 0)
-        return read_failed(path, err);
-    enum simclr_status status = read_descriptor(data, size, fd, path, most, err);
-    close(fd);
-    return status;
+    enum simclr_status status = file_open(&reader, path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    char *bytes = NULL;
+    if (reader.size > most)
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s is too large: %zu bytes, at most %zu are expected", path, reader.size, most);
+    else if (!(bytes = malloc(reader.size + 1)))
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", path, reader.size >> 20);
+    if (status == SIMCLR_OK)
+        status = file_get(&reader, bytes, reader.size, err);
+    file_close(&reader);
+    if (status != SIMCLR_OK) {
+        free(bytes);
+        return status;
+    }
+    bytes[reader.size] = 0;
+    *data = bytes;
+    *size = reader.size;
+    return SIMCLR_OK;
 }
 
 static int is_folder(const char *path)

@@ -29,6 +29,17 @@ enum simclr_status file_write_atomic(const char *path, const void *data, size_t 
 /* Adds data at the end of path, made if it is not there, and fsyncs it. After an error, or a crash, a part may stand there. */
 enum simclr_status file_append(const char *path, const void *data, size_t size, struct simclr_error *err);
 
+/* A regular file open for reading from its start; path stays the caller's. */
+struct file_reader {
+    const char *path;
+    int fd;
+    size_t size;
+};
+enum simclr_status file_open(struct file_reader *reader, const char *path, struct simclr_error *err);
+/* The next `size` bytes; it is an error if there are fewer. */
+enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err);
+void file_close(struct file_reader *reader);
+
 /* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */
 enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err);
 

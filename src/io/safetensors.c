@@ -1,6 +1,7 @@
 #include "io/safetensors.h"
 
 #include "base/crc64.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "io/file.h"
 
@@ -25,7 +26,7 @@
 static const char header_start[] = "{\"" METADATA "\":{\"" CHECKSUM "\":\"";
 
 enum { CHECKSUM_DIGITS = sizeof NO_CHECKSUM - 1, CHECKSUM_AT = 8 + sizeof header_start - 1 };
-enum { PREFIX = 8, ALIGNMENT = 8, MOST_DIMS = 8, MOST_HEADER = 100 << 20 /* as the format's own reader */ };
+enum { PREFIX = 8, ALIGNMENT = 8, MOST_DIMS = 8, MOST_HEADER = 4 << 20 /* a ResNet-152 with Adam takes 0.3 MB; parsed, it can take 40 times as much */ };
 
 static const struct {
     const char *name;
@@ -164,8 +165,7 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
 /* ---- Reading: nothing in the file is believed before it is checked ---- */
 
 struct safetensors {
-    char *bytes;     /* the whole file */
-    const char *data;
+    char *data;
     size_t data_size;
     bool checked;     /* the checksum was there, and right */
     json_t *metadata; /* or NULL */
@@ -229,16 +229,15 @@ static enum simclr_status read_entry(struct safetensors *file, struct safetensor
         return bad(path, name, "has another size than its shape says", err);
     if (begin % types[e->type].size != 0)
         return bad(path, name, "is not aligned to its type", err);
-    e->data = file->data + begin;
+    e->offset = begin;
     return SIMCLR_OK;
 }
 
-static int by_data(const void *a, const void *b)
+static int by_offset(const void *a, const void *b)
 {
     const struct safetensors_entry *x = a, *y = b;
-    const char *p = x->data, *q = y->data;
-    if (p != q)
-        return p < q ? -1 : 1;
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
     if (x->bytes != y->bytes) /* empty tensors come before what starts at the same byte */
         return x->bytes < y->bytes ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -247,18 +246,18 @@ static int by_data(const void *a, const void *b)
 /* Together the tensors are the data, without overlap or gap, as the format demands. */
 static enum simclr_status check_cover(struct safetensors *file, const char *path, struct simclr_error *err)
 {
-    const char *expected = file->data;
+    size_t expected = 0;
     if (file->count > 0)
-        qsort(file->entries, file->count, sizeof *file->entries, by_data);
+        qsort(file->entries, file->count, sizeof *file->entries, by_offset);
     for (size_t i = 0; i < file->count; i++) {
         const struct safetensors_entry *e = &file->entries[i];
-        if ((const char *)e->data < expected)
+        if (e->offset < expected)
             return bad(path, e->name, "overlaps another", err);
-        if ((const char *)e->data > expected)
+        if (e->offset > expected)
             return bad(path, e->name, "leaves a gap before it", err);
         expected += e->bytes;
     }
-    if (expected != file->data + file->data_size)
+    if (expected != file->data_size)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: bytes follow its last tensor", path);
     return SIMCLR_OK;
 }
@@ -275,7 +274,7 @@ static enum simclr_status check_metadata(const char *path, json_t *metadata, str
     return SIMCLR_OK;
 }
 
-static enum simclr_status read_header(struct safetensors *file, const char *path, json_t *header, struct simclr_error *err)
+static enum simclr_status list_entries(struct safetensors *file, const char *path, json_t *header, struct simclr_error *err)
 {
     const char *name;
     json_t *info;
@@ -297,70 +296,100 @@ static enum simclr_status read_header(struct safetensors *file, const char *path
     return check_cover(file, path, err);
 }
 
-/* A file of another writer has none. */
-static enum simclr_status check_sum(struct safetensors *file, const char *path, size_t size, struct simclr_error *err)
+static enum simclr_status parse_header(struct safetensors *file, const char *path, const char *text, size_t length,
+                                       struct simclr_error *err)
 {
-    char text[CHECKSUM_DIGITS + 1], *written = file->bytes + CHECKSUM_AT;
-    if (size < CHECKSUM_AT + CHECKSUM_DIGITS || memcmp(file->bytes + PREFIX, header_start, sizeof header_start - 1) != 0)
+    json_error_t where = {.line = 1};
+    errno = 0; /* jansson does not always tell a failed allocation from a damaged text */
+    json_t *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
+    if (!header && errno == ENOMEM)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    enum simclr_status status =
+        json_is_object(header) ? list_entries(file, path, header, err)
+                               : fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object "
+                                      "(line %d%s%.80s)", path, where.line, where.text[0] ? ": " : "", where.text);
+    json_decref(header);
+    return status;
+}
+
+/* Length and text of the header, from the file's start; *start is freed by the caller, after an error too. */
+static enum simclr_status read_header(char **start, size_t *length, struct file_reader *reader, struct simclr_error *err)
+{
+    uint64_t prefix;
+    if (reader->size < PREFIX)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: it has %zu bytes", reader->path, reader->size);
+    enum simclr_status status = file_get(reader, &prefix, PREFIX, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (prefix > reader->size - PREFIX)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is longer than the file", reader->path);
+    if (prefix > MOST_HEADER)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is longer than %d MB", reader->path,
+                    MOST_HEADER >> 20);
+    *length = (size_t)prefix;
+    if (!(*start = malloc(PREFIX + *length)))
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", reader->path);
+    memcpy(*start, &prefix, PREFIX);
+    return file_get(reader, *start + PREFIX, *length, err);
+}
+
+static enum simclr_status read_data(struct safetensors *file, struct file_reader *reader, struct simclr_error *err)
+{
+    size_t available = memory_available();
+    if ((available && file->data_size > available) || !(file->data = malloc(file->data_size + 1)))
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", reader->path, file->data_size >> 20);
+    for (size_t i = 0; i < file->count; i++)
+        file->entries[i].data = file->data + file->entries[i].offset;
+    return file_get(reader, file->data, file->data_size, err);
+}
+
+/* A file of another writer has none. */
+static enum simclr_status check_sum(struct safetensors *file, const char *path, const char *start, size_t size, struct simclr_error *err)
+{
+    char text[CHECKSUM_DIGITS + 1];
+    const char *written = start + CHECKSUM_AT;
+    if (size < CHECKSUM_AT + CHECKSUM_DIGITS || memcmp(start + PREFIX, header_start, sizeof header_start - 1) != 0)
         return SIMCLR_OK;
     struct crc64 crc;
     crc64_begin(&crc);
-    crc64_add(&crc, file->bytes, CHECKSUM_AT);
+    crc64_add(&crc, start, CHECKSUM_AT);
     crc64_add(&crc, NO_CHECKSUM, CHECKSUM_DIGITS);
     crc64_add(&crc, written + CHECKSUM_DIGITS, size - CHECKSUM_AT - CHECKSUM_DIGITS);
+    crc64_add(&crc, file->data, file->data_size);
     checksum_text(text, &crc);
     if (memcmp(text, written, CHECKSUM_DIGITS) != 0)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", path, size);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", path, size + file->data_size);
     file->checked = true;
     return SIMCLR_OK;
 }
 
-static enum simclr_status parse(struct safetensors *file, const char *path, size_t size, struct simclr_error *err)
+static enum simclr_status read_all(struct safetensors *file, struct file_reader *reader, struct simclr_error *err)
 {
-    uint64_t length;
-    if (size < PREFIX)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: it has %zu bytes", path, size);
-    memcpy(&length, file->bytes, sizeof length);
-    if (length > MOST_HEADER || length > size - PREFIX)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is longer than the file", path);
-    enum simclr_status status = check_sum(file, path, size, err);
-    if (status != SIMCLR_OK)
-        return status;
-    json_error_t where = {.line = 1};
-    errno = 0; /* jansson does not always tell a failed allocation from a damaged text */
-    json_t *header = json_loadb(file->bytes + PREFIX, (size_t)length, JSON_REJECT_DUPLICATES, &where);
-    if (!header && errno == ENOMEM)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
-    if (!json_is_object(header)) {
-        json_decref(header);
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a safetensors file: its header is not a JSON object (line %d)",
-                    path, where.line);
+    char *start = NULL;
+    size_t length = 0;
+    enum simclr_status status = read_header(&start, &length, reader, err);
+    if (status == SIMCLR_OK) {
+        file->data_size = reader->size - PREFIX - length;
+        status = parse_header(file, reader->path, start + PREFIX, length, err);
     }
-    /* The header is parsed and its room free: data that does not start aligned (other writers need not pad) moves down. */
-    size_t start = PREFIX + (size_t)length, aligned = start / ALIGNMENT * ALIGNMENT;
-    file->data_size = size - start;
-    memmove(file->bytes + aligned, file->bytes + start, file->data_size);
-    file->data = file->bytes + aligned;
-    status = read_header(file, path, header, err);
-    json_decref(header);
+    if (status == SIMCLR_OK)
+        status = read_data(file, reader, err);
+    if (status == SIMCLR_OK)
+        status = check_sum(file, reader->path, start, PREFIX + length, err);
+    free(start);
     return status;
 }
 
 enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err)
 {
     *file = NULL;
-    void *bytes;
-    size_t size;
-    enum simclr_status status = file_read(&bytes, &size, path, SIZE_MAX - 1, err);
+    struct file_reader reader;
+    enum simclr_status status = file_open(&reader, path, err);
     if (status != SIMCLR_OK)
         return status;
     struct safetensors *f = calloc(1, sizeof *f);
-    if (!f) {
-        free(bytes);
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
-    }
-    f->bytes = bytes;
-    status = parse(f, path, size, err);
+    status = f ? read_all(f, &reader, err) : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    file_close(&reader);
     if (status == SIMCLR_OK)
         *file = f;
     else
@@ -374,7 +403,7 @@ void safetensors_close(struct safetensors *file)
         return;
     json_decref(file->metadata);
     free(file->entries);
-    free(file->bytes);
+    free(file->data);
     free(file);
 }
 

@@ -16,6 +16,7 @@ struct safetensors_entry {
     int ndim;
     size_t dims[8];
     size_t bytes;
+    size_t offset; /* from where the file's data begins; set by reading */
     const void *data;
 };
 
@@ -30,7 +31,8 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
                                      const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err);
 
 struct safetensors;
-/* Reads and checks the whole file: its checksum if it has one, offsets, shapes, sizes. Entries point into memory owned by *file. */
+/* Reads and checks the whole file: offsets, shapes and sizes before memory is taken for what they promise, then its checksum if it has
+ * one. Entries point into memory owned by *file. */
 enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err);
 void safetensors_close(struct safetensors *file);
 const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name); /* NULL: none */

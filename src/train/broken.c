@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, MOST_BYTES = 1 << 30 };
+enum { PATH_SIZE = 4096, MOST_BYTES = 256 << 20 };
 
 struct lines {
     char **at; /* (count), owned */
@@ -40,9 +40,6 @@ static bool add(struct lines *lines, const char *prefix, const char *text, size_
     memcpy(line, prefix, before);
     memcpy(line + before, text, length);
     line[before + length] = 0;
-    for (char *c = line; *c; c++) /* a file's name may hold one */
-        if (*c == '\n')
-            *c = ' ';
     lines->at[lines->count++] = line;
     return true;
 }

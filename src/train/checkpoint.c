@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,11 +282,34 @@ static enum simclr_status load_tensor(const char *path, const struct safetensors
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no tensor %s", path, want.name);
     if (e->type != ST_F32 || e->ndim != want.ndim || memcmp(e->dims, want.dims, sizeof(size_t) * (size_t)want.ndim))
         return fail(err, SIMCLR_ERR_FORMAT, "%s: tensor %s has another shape than this model's", path, want.name);
-    tensor_import(info, group->memory + info->offset, e->data);
+    const float *values = e->data;
+    for (size_t i = 0; i < info->count; i++)
+        if (!isfinite(values[i]))
+            return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: tensor %s holds values that are not finite numbers", path, want.name);
+    tensor_import(info, group->memory + info->offset, values);
     return SIMCLR_OK;
 }
 
-static enum simclr_status load(const char *path, const struct checkpoint_target *target, struct checkpoint_state *state,
+static enum simclr_status load_state(const char *path, const struct safetensors *file, long long step, struct checkpoint_state *state,
+                                     struct simclr_error *err)
+{
+    const struct safetensors_entry *e = safetensors_find(file, STATE_NAME);
+    int64_t words[STATE_WORDS];
+    struct checkpoint_state s;
+    if (!e || e->type != ST_I64 || e->bytes != sizeof words)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has no %s of %d words", path, STATE_NAME, STATE_WORDS);
+    memcpy(words, e->data, sizeof words);
+    state_unpack(&s, words);
+    if (words[0] != step)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it holds step %" PRId64 ", and its name says another", path, words[0]);
+    bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.alignment) && isfinite(s.uniformity) && isfinite(s.knn_untrained);
+    if (s.epoch_steps > s.step || !finite)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: no run can be in the state that its %s describes", path, STATE_NAME);
+    *state = s;
+    return SIMCLR_OK;
+}
+
+static enum simclr_status load(const char *path, long long step, const struct checkpoint_target *target, struct checkpoint_state *state,
                                struct simclr_error *err)
 {
     struct safetensors *file;
@@ -299,16 +323,8 @@ static enum simclr_status load(const char *path, const struct checkpoint_target 
     for (size_t g = 0; g < n && status == SIMCLR_OK; g++)
         for (size_t i = 0; i < groups[g].count && status == SIMCLR_OK; i++)
             status = load_tensor(path, file, &groups[g], &groups[g].list[i], err);
-    if (status == SIMCLR_OK) {
-        const struct safetensors_entry *e = safetensors_find(file, STATE_NAME);
-        int64_t words[STATE_WORDS];
-        if (e && e->type == ST_I64 && e->bytes == sizeof words) {
-            memcpy(words, e->data, sizeof words);
-            state_unpack(state, words);
-        } else {
-            status = fail(err, SIMCLR_ERR_FORMAT, "%s has no %s of %d words", path, STATE_NAME, STATE_WORDS);
-        }
-    }
+    if (status == SIMCLR_OK)
+        status = load_state(path, file, step, state, err);
     safetensors_close(file);
     return status;
 }
@@ -317,8 +333,19 @@ enum simclr_status checkpoint_load_newest(const char *run, const struct checkpoi
                                           struct simclr_error *err)
 {
     char path[4096];
-    checkpoint_newest(path, sizeof path, run);
-    return path[0] ? load(path, target, state, err) : fail(err, SIMCLR_ERR_FORMAT, "there is no checkpoint in %s", run);
+    long long *steps;
+    size_t n;
+    enum simclr_status status = list_steps(&steps, &n, run, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (n == 0)
+        status = fail(err, SIMCLR_ERR_FORMAT, "there is no checkpoint in %s", run);
+    else {
+        checkpoint_path(path, sizeof path, run, steps[0]);
+        status = load(path, steps[0], target, state, err);
+    }
+    free(steps);
+    return status;
 }
 
 /* Whether an older checkpoint may serve instead: not when the run, or this program, is another one. */
@@ -350,7 +377,7 @@ enum simclr_status checkpoint_resume(const char *run, int keep, const struct che
         return status;
     for (; whole < n; whole++) {
         checkpoint_path(path, sizeof path, run, steps[whole]);
-        status = load(path, target, state, &why);
+        status = load(path, steps[whole], target, state, &why);
         if (!is_damage(status))
             break;
         snprintf(text, sizeof text, "%s; trying the one before it", why.text);

@@ -1,6 +1,7 @@
 #include "train/config.h"
 
 #include "base/status.h"
+#include "data/decode.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -34,6 +35,8 @@ static const struct setting settings[] = {
      .help = "images: a folder, CIFAR or STL-10 binaries, a .npy"},
     {.name = "limit", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(limit), .high = UINT32_MAX, .decides = true,
      .help = "use at most N images; 0: all"},
+    {.name = "max-pixels", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(max_pixels), .low = 1,
+     .high = DECODE_MAX_SIDE * DECODE_MAX_SIDE, .decides = true, .help = "images of more pixels count as broken and are never decoded"},
     {.name = "cache", .group = "Data", .value = "MODE", CHOICE(cache, caches),
      .help = "keep decoded images: auto (in half of free memory), ram, none"},
     {.name = "image-size", .group = "Data", .value = "S", INTEGER(network.image_size, 0, 1024), .decides = true,
@@ -128,6 +131,7 @@ const struct setting *train_settings(size_t *count)
 void train_defaults(struct train_config *config)
 {
     *config = (struct train_config){
+        .max_pixels = DATASET_MAX_PIXELS,
         .network = {.depth = 50, .width = 1, .stem = STEM_AUTO, .channels = 3, .head_layers = 2, .out_dim = 128},
         .batch_size = 32,
         .epochs = 50,

@@ -227,8 +227,8 @@ enum simclr_status train_config_load(struct train_config *config, const char *pa
     if (no_memory)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     else if (!json_is_object(object))
-        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d); see a run's config.json for an example", path,
-                      where.line);
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); see a run's config.json for an example", path,
+                      where.line, where.text[0] ? ": " : "", where.text);
     else
         status = load_object(config, path, object, err);
     json_decref(object);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, MOST_BYTES = 1 << 30 };
+enum { PATH_SIZE = 4096, MOST_BYTES = 256 << 20 };
 
 #define LINE_START "{\"epoch\": "
 

@@ -130,7 +130,8 @@ static enum simclr_status begin_part(struct pack *p, struct part *part, struct s
 
 static enum simclr_status set_up(struct pack *p, const struct train_config *config, struct simclr_error *err)
 {
-    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .stop = p->engine->stop};
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .max_pixels = config->max_pixels,
+                                      .stop = p->engine->stop};
     struct run_data *data = &p->data;
     enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, true, err);
     p->side = config->network.image_size;

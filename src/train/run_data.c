@@ -178,7 +178,8 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                  struct simclr_error *err)
 {
     *data = (struct run_data){0};
-    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .stop = engine->stop};
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .max_pixels = config->max_pixels,
+                                      .stop = engine->stop};
     enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, config->knn_every > 0, err);
     if (status == SIMCLR_OK)
         status = resolve_shape(config, data->train_set, err);

@@ -17,6 +17,7 @@ enum on_nan { ON_NAN_STOP, ON_NAN_SKIP };
 struct train_config {
     char data[1024];          /* "" : the generated set */
     size_t limit;
+    size_t max_pixels;        /* of an image; more is broken */
     enum cache_mode cache;    /* of decoded images */
     struct network_config network; /* image_size 0 and stem AUTO (-1) are resolved from the data at start */
     int batch_size, epochs, n_views;
