@@ -57,6 +57,7 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
             return fail(err, SIMCLR_ERR_USAGE, "there is no image %u in a set of %zu", (unsigned)items[i], dataset_size(dataset));
     struct loader *l = calloc(1, sizeof *l);
     if (l) {
+        l->engine = engine;
         l->items = malloc(count * sizeof *l->items);
         l->order = malloc(count * sizeof *l->order);
         l->state = calloc(count, sizeof *l->state);
@@ -69,7 +70,6 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
     memcpy(l->items, items, count * sizeof *items);
     l->dataset = dataset;
     l->config = *config;
-    l->engine = engine;
     l->count = count;
     *result = l;
     return SIMCLR_OK;
