@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum simclr_status fail(struct simclr_error *err, enum simclr_status status, const char *format, ...)
+enum simclr_status (fail)(struct simclr_error *err, enum simclr_status status, const char *format, ...)
 {
     if (err) {
         va_list args;
