@@ -125,6 +125,19 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
 	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
 
+# A build of its own in build/coverage: all tests, and what only the program itself runs.
+COVERAGE := $(BUILD)/coverage
+coverage: ## share of the lines of src/ and simd/ that the tests run, at least 90 %: build/coverage/report.txt, report.html
+	$(Q).ci/deps.sh --install build test coverage
+	$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS='-O1 -g --coverage -fprofile-update=atomic' all $(COVERAGE)/tests/run
+	$(Q)find $(COVERAGE) -name '*.gcda' -delete
+	$(Q)SIMCLR_BIN=$(COVERAGE)/simclr OMP_WAIT_POLICY=passive $(COVERAGE)/tests/run && $(COVERAGE)/simclr selftest
+	$(Q)gcovr --root . --filter src/ --filter simd/ --fail-under-line 90 --print-summary --txt $(COVERAGE)/report.txt \
+		--html $(COVERAGE)/report.html $(COVERAGE)
+
+check-long: ## what .ci/run has no time for, some hours: soak, fuzzing, failure injection, coverage ... (ONLY='soak coverage')
+	$(Q)tests/check_long.sh $(ONLY)
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -139,5 +152,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak bench deps clean help FORCE
+.PHONY: all test demo soak coverage check-long bench deps clean help FORCE
 -include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for what the build needs; the Makefile calls it before it compiles.
 #
-#   .ci/deps.sh [--install] build [test] [bench]
+#   .ci/deps.sh [--install] build [test] [bench] [coverage]
 #
 # With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
 # there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
@@ -35,6 +35,7 @@ fi
 if wanted bench && ! printf '#include <vector>\n' | ${CXX:-c++} -x c++ -E - >/dev/null 2>&1; then
     missing="$missing g++"
 fi
+! wanted coverage || command -v gcovr >/dev/null || missing="$missing gcovr"
 missing=${missing# }
 [ -n "$missing" ] || exit 0
 
