@@ -19,7 +19,15 @@ ARCH     := $(or $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1),$(shell u
 
 # What exactness needs comes after the user's CFLAGS: no contraction, no fast-math, no LTO, one architecture baseline.
 EXACT    := -std=c11 -fopenmp -ffp-contract=off -fno-fast-math -fno-lto -fno-math-errno
-CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
+
+# Against what a hostile file might reach: checked calls of the C library (which want optimisation, and are the sanitizers' own
+# work where there are any), guarded stacks, addresses that nobody knows, tables that cannot be overwritten. User's flags come after.
+SANITIZED := $(findstring -fsanitize,$(CFLAGS))
+FORTIFY  := $(if $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS)))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+FORTIFY  := $(if $(SANITIZED)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(FORTIFY))
+HARDEN   := -fPIE -fstack-protector-strong $(FORTIFY)
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+override CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
 STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
 LDLIBS   += -ljansson -lm
 
@@ -55,7 +63,7 @@ all: $(BUILD)/simclr ## build the trainer, build/simclr (the default)
 
 $(BUILD)/simclr: $(CLI_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libsimclr.a: $(CORE_OBJ)
 	@echo "  AR   $@"
@@ -63,13 +71,13 @@ $(BUILD)/libsimclr.a: $(CORE_OBJ)
 
 $(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
 # The trainer with a file around its convolutions that measures their errors; built by name only.
 WRAPPED  := conv_algorithm conv_forward conv_backward_data conv_backward_weights
 $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CC) $(CFLAGS) $(EXACT) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
 # Preloaded by tests/inject.sh.
 $(BUILD)/inject.so: tests/tools/inject.c
@@ -80,36 +88,36 @@ $(BUILD)/inject.so: tests/tools/inject.c
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread $(LDLIBS)
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread $(LDLIBS)
 
 $(BUILD)/cxx/%.o: bench/%.cc
 	@mkdir -p $(@D)
 	@echo "  CXX  $<"
-	$(Q)$(CXX) $(CPPFLAGS) -I$(BUILD)/cxx -std=c++17 -Wall -Wextra $(CXXFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(CPPFLAGS) -I$(BUILD)/cxx -std=c++17 -Wall -Wextra -fPIE $(CXXFLAGS) -c -o $@ $<
 
 $(BUILD)/cxx/main.o: $(BUILD)/cxx/build_info.h
 $(BUILD)/cxx/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@printf '#define BENCH_%s "%s"\n' COMPILER "$$($(CC) --version | head -n 1)" FLAGS '$(CFLAGS) $(EXACT)' \
+	@printf '#define BENCH_%s "%s"\n' COMPILER "$$($(CC) --version | head -n 1)" FLAGS '$(HARDEN) $(CFLAGS) $(EXACT)' \
 		COMMIT "$$(git describe --always --dirty 2>/dev/null || echo unknown)" >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	$(Q)$(CC) $(CPPFLAGS) $(STB_CFLAGS) $(CFLAGS) $(EXACT) $(WARN) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(STB_CFLAGS) $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) -c -o $@ $<
 
 # A folder of simd/ is a set of compile flags; simd/shared is compiled once for each.
 define isa_rules
 $(BUILD)/$(1)/simd/%.o: simd/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($(1))"
-	$(Q)$(CC) $(CPPFLAGS) -Isimd $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
 
 $(BUILD)/$(1)/probe.o: bench/probe.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($(1))"
-	$(Q)$(CC) $(CPPFLAGS) -Isimd $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
 
@@ -150,6 +158,19 @@ $(BUILD)/corpus_files: $(BUILD)/tests/fuzz/corpus.o $(BUILD)/tests/temp_files.o 
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) -o $@ $^ -lcriterion $(LDLIBS)
 
+# A build of its own in build/coverage: all tests, and what only the program itself runs.
+COVERAGE := $(BUILD)/coverage
+coverage: ## share of the lines of src/ and simd/ that the tests run, at least 90 %: build/coverage/report.txt, report.html
+	$(Q).ci/deps.sh --install build test coverage
+	$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS='-O1 -g --coverage -fprofile-update=atomic' all $(COVERAGE)/tests/run
+	$(Q)find $(COVERAGE) -name '*.gcda' -delete
+	$(Q)SIMCLR_BIN=$(COVERAGE)/simclr OMP_WAIT_POLICY=passive $(COVERAGE)/tests/run && $(COVERAGE)/simclr selftest
+	$(Q)gcovr --root . --filter src/ --filter simd/ --fail-under-line 90 --print-summary --txt $(COVERAGE)/report.txt \
+		--html $(COVERAGE)/report.html $(COVERAGE)
+
+check-long: ## what .ci/run has no time for, some hours: soak, fuzzing, failure injection, coverage ... (ONLY='soak coverage')
+	$(Q)tests/check_long.sh $(ONLY)
+
 bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
@@ -164,5 +185,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak inject fuzz fuzz-targets bench deps clean help FORCE
+.PHONY: all test demo soak inject fuzz fuzz-targets coverage check-long bench deps clean help FORCE
 -include $(wildcard $(BUILD)/tests/fuzz/*.d) $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

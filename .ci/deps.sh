@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for what the build needs; the Makefile calls it before it compiles.
 #
-#   .ci/deps.sh [--install] build [test] [bench] [fuzz]
+#   .ci/deps.sh [--install] build [test] [bench] [fuzz] [coverage]
 #
 # With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
 # there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
@@ -42,6 +42,7 @@ if wanted fuzz && ! printf 'int LLVMFuzzerTestOneInput(const char *p, long n) { 
     version=${version:-$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')}
     missing="$missing libclang-rt${version:+-$version}-dev"
 fi
+! wanted coverage || command -v gcovr >/dev/null || missing="$missing gcovr"
 missing=${missing# }
 [ -n "$missing" ] || exit 0
 

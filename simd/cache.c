@@ -61,7 +61,7 @@ struct cache_sizes cache_sizes_in(const char *folder)
         size_t bytes = parse_size(size) / cpus;
         if (bytes && level[0] == '1') {
             char ways[16];
-            int n = read_line(ways, sizeof ways, folder, i, "ways_of_associativity") ? atoi(ways) : 0;
+            int n = read_line(ways, sizeof ways, folder, i, "ways_of_associativity") ? (int)strtol(ways, NULL, 10) : 0;
             sizes.l1 = bytes;
             sizes.l1_ways = n > 0 ? n : DEFAULT_WAYS;
         } else if (bytes && level[0] == '2')

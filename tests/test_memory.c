@@ -1,4 +1,5 @@
-/* How much memory is left, from the files of a made-up system. */
+/* How much memory is left, from the files of a made-up system, and what is made of it. */
+#include "base/arena.h"
 #include "base/memory.h"
 #include "tests/temp_files.h"
 
@@ -44,11 +45,11 @@ Test(memory, every_group_around_counts)
     file("sys/fs/cgroup/a/b/c/memory.max", "max\n");
     file("sys/fs/cgroup/a/b/c/memory.current", "1048576\n");
     cr_expect_eq(memory_available_below(root), 200 * MB);
-    file("sys/fs/cgroup/a/memory.max", "104857600\n"); /* 100 MB, 60 used, of which 20 are pages of files */
+    file("sys/fs/cgroup/a/memory.max", "104857600\n"); /* 100 MB, 60 used, of which 30 will be pages of files */
     file("sys/fs/cgroup/a/memory.current", "62914560\n");
     cr_expect_eq(memory_available_below(root), 40 * MB);
-    file("sys/fs/cgroup/a/memory.stat", "anon 10\ninactive_anon 777\ninactive_file 20971520\nactive_file 5\n");
-    cr_expect_eq(memory_available_below(root), 60 * MB);
+    file("sys/fs/cgroup/a/memory.stat", "anon 10\ninactive_anon 777\ninactive_file 20971520\nactive_file 10485760\n");
+    cr_expect_eq(memory_available_below(root), 70 * MB);
     file("sys/fs/cgroup/a/b/memory.max", "10485760\n");
     file("sys/fs/cgroup/a/b/memory.current", "11534336\n"); /* over its limit already */
     cr_expect_eq(memory_available_below(root), 0);
@@ -76,7 +77,7 @@ Test(memory, version_1_of_groups)
     cr_expect_eq(memory_available_below(root), 200 * MB);
     file("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "31457280\n");
     file("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "20971520\n");
-    file("sys/fs/cgroup/memory/job/memory.stat", "cache 1\ninactive_file 1\ntotal_inactive_file 5242880\n");
+    file("sys/fs/cgroup/memory/job/memory.stat", "cache 1\ninactive_file 1\ntotal_inactive_file 4194304\ntotal_active_file 1048576\n");
     cr_expect_eq(memory_available_below(root), 15 * MB);
 }
 
@@ -93,4 +94,21 @@ Test(memory, the_address_space_is_a_limit)
     cr_assert_eq(setrlimit(RLIMIT_AS, &space), 0);
     size_t left = memory_available();
     cr_expect(left > 32 * MB && left <= 64 * MB, "%zu bytes", left);
+}
+
+/* The system grants more than there is, and kills whoever uses it. */
+Test(memory, no_arena_is_larger_than_what_is_left)
+{
+    struct arena arena = {0};
+    size_t bytes = memory_available() + 512 * MB;
+    void *granted = malloc(bytes);
+    if (!granted)
+        cr_skip("this system refuses it itself");
+    free(granted);
+    arena_alloc(&arena, bytes, 1);
+    cr_expect_eq(arena_commit(&arena), -1);
+    arena = (struct arena){0};
+    arena_alloc(&arena, MB, 1);
+    cr_expect_eq(arena_commit(&arena), 0);
+    arena_free(&arena);
 }

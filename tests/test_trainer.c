@@ -1,4 +1,5 @@
 /* Whole runs: stopped, killed and resumed to the same files on any ISA and threads; what is held out; broken images; refusals. */
+#define _GNU_SOURCE /* for sched.h */
 #include "data/loader.h"
 #include "io/safetensors.h"
 #include "tests/harness.h"
@@ -8,11 +9,14 @@
 #include "train/run_data.h"
 
 #include <math.h>
+#include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 TestSuite(trainer, .init = small_runs_begin, .fini = small_runs_end, .timeout = 120);
@@ -414,4 +418,48 @@ Test(trainer, a_cache_of_all_takes_most_of_memory)
 {
     write_large();
     cr_expect_eq(images_kept(CACHE_RAM, 16), LARGE_COUNT, "%s", err.text);
+}
+
+/* Gives every thread of a process these CPUs; how many threads it has. */
+static int move_to(pid_t process, const cpu_set_t *cpus)
+{
+    int threads = 0;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)process);
+    DIR *tasks = opendir(path);
+    for (struct dirent *entry; tasks && (entry = readdir(tasks));)
+        threads += entry->d_name[0] != '.' && sched_setaffinity(atoi(entry->d_name), sizeof *cpus, cpus) == 0;
+    if (tasks)
+        closedir(tasks);
+    return threads;
+}
+
+Test(trainer, a_core_taken_away_slows_it_and_changes_nothing)
+{
+    cpu_set_t all, one;
+    cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    if (CPU_COUNT(&all) < 2)
+        cr_skip("this machine has one CPU");
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    config.epochs = 10;
+    config.checkpoint_every = 1000;
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0)
+        _exit(run_on("auto", 2, "moved", false, (struct interruption){0}) != SIMCLR_OK);
+    int status, moved = 0, most = 0;
+    for (bool away = true; waitpid(child, &status, WNOHANG) == 0; away = !away) { /* and given back, and taken away ... */
+        int threads = move_to(child, away ? &one : &all);
+        most = threads > most ? threads : most;
+        moved++;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_expect(moved > 3 && most >= 2, "moved %d times, %d threads", moved, most);
+    run_whole("whole");
+    expect_same_file("whole", "moved", "checkpoint-00000040.safetensors");
+    expect_same_metrics("whole", "moved");
 }

@@ -1,6 +1,8 @@
 #define _DEFAULT_SOURCE
 #include "base/arena.h"
 
+#include "base/memory.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,7 +38,8 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
 
 int arena_commit(struct arena *arena)
 {
-    if (arena->overflow)
+    size_t left = memory_available();
+    if (arena->overflow || (left && arena->used > left))
         return -1;
     arena->base = alloc_aligned(arena->used ? arena->used : 1, 1);
     arena->capacity = arena->used;

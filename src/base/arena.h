@@ -17,7 +17,8 @@ struct arena {
 /* count * size bytes, 64-byte aligned; zeroed in a block of arena_commit. NULL while measuring or on overflow. */
 void *arena_alloc(struct arena *arena, size_t count, size_t size);
 
-/* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when memory is short or a size overflowed. */
+/* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when a size overflowed or memory is short:
+ * more than memory_available() is refused here, for the system would grant it, and kill the process that uses it. */
 int arena_commit(struct arena *arena);
 
 void arena_free(struct arena *arena);

@@ -1,4 +1,4 @@
-/* How much memory this process may still take: for caches that change no result. */
+/* How much memory this process may still take. */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 

@@ -1,6 +1,10 @@
 #define _GNU_SOURCE
 #include "base/par.h"
 
+#include "base/cgroup.h"
+
+#include <inttypes.h>
+#include <limits.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -19,34 +23,35 @@ void par_for(int threads, size_t chunks, par_fn *fn, void *ctx)
         fn(ctx, i, omp_get_thread_num());
 }
 
-/* CPUs that a cgroup quota allows, rounded up; 0 when there is none. */
-static int cgroup_cpus(void)
+/* Whole CPUs, rounded up: half a CPU keeps a thread busy half of the time. A quota of -1 is none, and no number to cgroup_number. */
+static uint64_t cpus(uint64_t quota, uint64_t period)
 {
-    long quota = 0, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r"); /* cgroup 2: "max 100000" or "150000 100000" */
-    if (f) {
-        if (fscanf(f, "%ld %ld", &quota, &period) != 2)
-            quota = 0;
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) { /* cgroup 1 */
-        if (fscanf(f, "%ld", &quota) != 1)
-            quota = 0;
-        fclose(f);
-        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r"))) {
-            if (fscanf(f, "%ld", &period) != 1)
-                period = 0;
-            fclose(f);
-        }
-    }
-    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+    return quota == UINT64_MAX || period == UINT64_MAX || period == 0 ? UINT64_MAX : quota / period + (quota % period > 0);
+}
+
+static uint64_t cpus_version1(const char *folder)
+{
+    return cpus(cgroup_number(folder, "cpu.cfs_quota_us", ""), cgroup_number(folder, "cpu.cfs_period_us", ""));
+}
+
+/* "max 100000" or "150000 100000": the quota, then its period. */
+static uint64_t cpus_version2(const char *folder)
+{
+    char key[32];
+    uint64_t quota = cgroup_number(folder, "cpu.max", "");
+    snprintf(key, sizeof key, "%" PRIu64, quota);
+    return cpus(quota, cgroup_number(folder, "cpu.max", key));
+}
+
+int par_quota_below(const char *root)
+{
+    uint64_t quota = cgroup_least(root, "cpu", cpus_version1, cpus_version2);
+    return quota > INT_MAX ? INT_MAX : quota < 1 ? 1 : (int)quota;
 }
 
 int par_default_threads(void)
 {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) ? omp_get_num_procs() : CPU_COUNT(&set);
-    int quota = cgroup_cpus();
-    if (quota && quota < n)
-        n = quota;
-    return n < 1 ? 1 : n;
+    int n = sched_getaffinity(0, sizeof set, &set) ? omp_get_num_procs() : CPU_COUNT(&set), quota = par_quota_below("");
+    return n < quota ? n : quota;
 }

@@ -14,4 +14,7 @@ void par_for(int threads, size_t chunks, par_fn *fn, void *ctx);
 /* Threads worth starting: what CPU affinity and the cgroup's CPU quota allow, at least 1. */
 int par_default_threads(void);
 
+/* The second, from the files below root ("": the system's own): whole CPUs, at least 1; INT_MAX without a quota. */
+int par_quota_below(const char *root);
+
 #endif

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum simclr_status fail(struct simclr_error *err, enum simclr_status status, const char *format, ...)
+enum simclr_status (fail)(struct simclr_error *err, enum simclr_status status, const char *format, ...)
 {
     char text[sizeof err->text];
     if (err) {

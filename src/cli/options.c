@@ -134,7 +134,7 @@ static enum simclr_status parse_long(struct parse *p, const char *argument, stru
     if (length > WORD)
         return fail(err, SIMCLR_ERR_USAGE, "unknown option %.50s...; '%s --help' lists the options", argument, p->command);
     for (size_t i = 0; i < length; i++)
-        name[i] = argument[i + 2] == '_' ? '-' : argument[i + 2];
+        name[i] = (char)(argument[i + 2] == '_' ? '-' : argument[i + 2]);
     name[length] = 0;
     const struct option *option = find_long(p->options, p->count, name);
     if (!option && strncmp(name, "no-", 3) == 0) {

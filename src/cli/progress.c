@@ -24,13 +24,13 @@ struct progress progress_begin(FILE *out)
 static int columns(FILE *out)
 {
     const char *given = getenv("COLUMNS");
-    int n = given ? atoi(given) : 0;
+    long n = given ? strtol(given, NULL, 10) : 0;
     struct winsize size;
     if (n <= 0 && ioctl(fileno(out), TIOCGWINSZ, &size) == 0)
         n = size.ws_col;
     if (n <= 0)
         n = 80;
-    return n < LINE - 64 ? n : LINE - 64;
+    return n < LINE - 64 ? (int)n : LINE - 64;
 }
 
 double progress_place(double loss, double floor, double ceiling)

@@ -71,11 +71,12 @@ static int filter_window(float *weights, int *first, const struct axis *a, int i
     high = high < a->in ? high : a->in;
     int taps = high - low < a->taps ? high - low : a->taps;
     double distance = (low - centre + 0.5) * a->sharpness;
-    for (int t = 0; t < taps; t++, distance += a->sharpness) {
+    for (int t = 0; t < taps; t++) {
         double weight = 1.0 - fabs(distance);
         weight = weight > 0.0 ? weight : 0.0;
         weights[t] = (float)weight;
         total += weight;
+        distance += a->sharpness;
     }
     float normalize = (float)(sum / total);
     for (int t = 0; t < taps; t++)

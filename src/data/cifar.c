@@ -16,7 +16,14 @@ static bool is_batch(const char *name)
     return n > 15 && !strncmp(name, "data_batch_", 11) && !strcmp(name + n - 4, ".bin");
 }
 
-/* Sorted names of data_batch_*.bin; freed with free() each and together. -1: no memory. An unreadable folder has none. */
+static void free_names(char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* Sorted names of data_batch_*.bin; freed with free_names. -1: no memory. An unreadable folder has none. */
 static int list_batches(const char *folder, char ***names)
 {
     *names = NULL;
@@ -25,20 +32,21 @@ static int list_batches(const char *folder, char ***names)
     if (n < 0)
         return 0;
     *names = malloc(((size_t)n + 1) * sizeof **names);
+    bool enough = *names != NULL;
     for (int i = 0; i < n; i++) {
-        if (count >= 0 && *names && is_batch(entries[i]->d_name) && !((*names)[count++] = strdup(entries[i]->d_name)))
-            count = -1;
+        if (enough && is_batch(entries[i]->d_name)) {
+            (*names)[count] = strdup(entries[i]->d_name);
+            enough = (*names)[count] != NULL;
+            count += enough;
+        }
         free(entries[i]);
     }
     free(entries);
-    return *names ? count : -1;
-}
-
-static void free_names(char **names, int count)
-{
-    for (int i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
+    if (enough)
+        return count;
+    free_names(*names, count);
+    *names = NULL;
+    return -1;
 }
 
 static bool has(const char *folder, const char *name)

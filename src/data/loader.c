@@ -229,7 +229,9 @@ static void read_ahead(struct loader *l, const uint32_t *order, size_t first, si
         l->ahead = malloc(l->ahead_room * sizeof *l->ahead);
         l->prefetcher = l->ahead ? prefetch_start(l->dataset, l->ahead_room) : NULL;
     }
-    for (; l->prefetcher && place < end && n < l->ahead_room; place++) {
+    if (!l->ahead || !l->prefetcher)
+        return;
+    for (; place < end && n < l->ahead_room; place++) {
         size_t position = order ? order[place] : place;
         if (atomic_load(&l->state[position]) == ITEM_UNKNOWN)
             l->ahead[n++] = l->items[position];

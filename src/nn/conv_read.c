@@ -73,7 +73,7 @@ struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int
         return conv_fetch_floats(first, ((size_t)(images - 1) * g->h + end - row0) * row_floats, shares);
     /* Images of a height that the step does not divide follow each other a row off: what is fetched needlessly is a hint. */
     int rows = images * ((end - row0 + g->step - 1) / g->step), runs = (g->w + g->step - 1) / g->step;
-    ptrdiff_t pixel = (ptrdiff_t)g->c * sizeof *first, channels = (ptrdiff_t)g->channels * sizeof *first;
+    ptrdiff_t pixel = g->c * (ptrdiff_t)sizeof *first, channels = g->channels * (ptrdiff_t)sizeof *first;
     return (struct conv_fetch){(const char *)first, channels, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
                                runs, rows, 0, (int)((int64_t)rows * runs / shares) + 1};
 }

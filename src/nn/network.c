@@ -1,6 +1,7 @@
 #include "nn/network.h"
 
 #include "base/arena.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
@@ -142,13 +143,13 @@ static enum simclr_status plan_memory(struct network *n, const struct network_co
                     config->image_size, config->image_size);
     struct scratch_bytes scratch = scratch_bytes(n);
     lay_out(n, scratch);
-    size_t bytes = n->arena.used;
+    size_t bytes = n->arena.used, left = memory_available();
     if (arena_commit(&n->arena))
         return fail(err, SIMCLR_ERR_MEMORY,
-                    "no memory for a ResNet-%d of width %g on %d images of %d x %d: it needs %.1f GiB, %.1f of them for activations; "
-                    "lower the batch size, image size or width",
+                    "no memory for a ResNet-%d of width %g on %d images of %d x %d: it needs %.1f GiB, %.1f of them for activations, "
+                    "and this process may take %.1f more; lower the batch size, image size or width",
                     config->depth, config->width, n->max_rows, config->image_size, config->image_size,
-                    (double)bytes / (1 << 30), (double)n->plan.bytes / (1 << 30));
+                    (double)bytes / (1 << 30), (double)n->plan.bytes / (1 << 30), (double)left / (1 << 30));
     lay_out(n, scratch);
     return SIMCLR_OK;
 }

@@ -57,9 +57,10 @@ int plan_offsets(size_t *total, struct plan_buffer *buffers, size_t count)
             return -1;
         sum += buffers[i].bytes;
     }
-    struct plan_buffer **order = calloc(2 * count + 1, sizeof *order), **placed = order + count;
+    struct plan_buffer **order = calloc(2 * count + 1, sizeof *order);
     if (!order)
         return -1;
+    struct plan_buffer **placed = order + count;
     for (size_t i = 0; i < count; i++)
         order[i] = &buffers[i];
     qsort(order, count, sizeof *order, by_size);

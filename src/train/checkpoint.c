@@ -156,10 +156,11 @@ static void checkpoint_name(char *name, size_t size, long long step)
 /* The step in a checkpoint's file name, or -1. */
 static long long step_of_name(const char *name)
 {
-    long long step;
+    static const char start[] = "checkpoint-";
     char same[64];
-    if (sscanf(name, "checkpoint-%lld.safetensors", &step) != 1)
+    if (strncmp(name, start, sizeof start - 1) != 0)
         return -1;
+    long long step = strtoll(name + sizeof start - 1, NULL, 10);
     checkpoint_name(same, sizeof same, step);
     return strcmp(name, same) == 0 ? step : -1;
 }
