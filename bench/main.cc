@@ -1,9 +1,10 @@
 /* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
+#include "bench/compare.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
+#include "bench/timing.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -24,13 +25,14 @@ namespace {
 
 enum { DONE = 0, FAILED = 1, MISUSED = 2 };
 const double PROBE_TOLERANCE = 1.05, SPREAD_LIMIT = 5; /* percent */
-const double SLOW_FLOPS = 0.1e9, QUICK_FLOPS = 0.01e9; /* scalar FMAs run at about a thousand million a second */
-const double BATCH_SECONDS = 200e-6;
 
 struct Options {
     bool quick = false;
     int threads = 0;
     std::string filter;
+    double tolerance = 0.1;
+    bool compare_isa = false;
+    std::string markdown, json; /* files for its table; empty: none */
 };
 
 /* One benchmark that Google's library calls several times, each with more iterations; its buffers are made once. */
@@ -57,13 +59,6 @@ struct Session {
 };
 Session session;
 
-double seconds_of(const Job &job, size_t calls)
-{
-    auto start = std::chrono::steady_clock::now();
-    job.run(calls);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 void set_up(Registered &r)
 {
     if (session.current == &r)
@@ -72,18 +67,7 @@ void set_up(Registered &r)
     session.job = Job(); /* its memory goes before the next row's comes */
     session.job = r.row.make(r.engine);
     session.current = &r;
-    /* Short calls are timed in batches, so that neither the clock nor the start of threads is what is measured. */
-    size_t calls = 1;
-    double seconds = seconds_of(session.job, 1);
-    if (seconds < 100 * BATCH_SECONDS) /* the first call warms up, and may have been interrupted */
-        while ((seconds = std::min(seconds_of(session.job, calls), seconds_of(session.job, calls))) < BATCH_SECONDS / 2)
-            calls = static_cast<size_t>(static_cast<double>(calls) * std::min(100.0, BATCH_SECONDS / std::max(seconds, 1e-7))) + 1;
-    session.calls_a_batch = calls;
-}
-
-double quantile(const std::vector<double> &sorted, double q)
-{
-    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
+    session.calls_a_batch = calls_a_batch(session.job);
 }
 
 void run_row(benchmark::State &state, Registered &r)
@@ -150,6 +134,19 @@ bool parse(Options &options, std::vector<std::string> &passed, int argc, char **
         };
         if (word == "--quick") {
             options.quick = true;
+        } else if (word == "--compare-isa") {
+            options.compare_isa = true;
+        } else if (takes("--markdown")) {
+            options.markdown = value;
+        } else if (takes("--json")) {
+            options.json = value;
+        } else if (takes("--tolerance")) {
+            char *end;
+            options.tolerance = strtod(value.c_str(), &end) / 100;
+            if (end == value.c_str() || (*end && strcmp(end, "%") != 0) || !(options.tolerance >= 0 && options.tolerance < 1)) {
+                fprintf(stderr, "bench: --tolerance %s: give a percentage from 0 to 99, such as 10%%\n", value.c_str());
+                return false;
+            }
         } else if (takes("--threads")) {
             char *end;
             long threads = strtol(value.c_str(), &end, 10);
@@ -189,19 +186,6 @@ private:
 
 /* ---- What is run ---- */
 
-Rows rows_for(const Scale &scale)
-{
-    Rows rows;
-    add_layer_rows(rows, scale);
-    add_step_rows(rows, scale);
-    add_kernel_rows(rows, scale);
-    std::set<std::string> names;
-    for (const Row &row : rows)
-        if (!names.insert(row.kernel + "/" + row.shape).second)
-            throw std::logic_error("two rows are named " + row.kernel + "/" + row.shape);
-    return rows;
-}
-
 /* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do
  * not. */
 std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, bool emulated)
@@ -215,7 +199,7 @@ std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, boo
         if (!entries[i].supported)
             continue;
         bool slow = emulated || strcmp(kernels->name, "scalar") == 0;
-        for (const Row &row : rows_for({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
+        for (const Row &row : all_rows({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
                 chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads, cache_sizes()}, nullptr}));
@@ -334,6 +318,26 @@ bool judge(const Options &options, bool emulated)
     return (emulated || judge_limits(options)) && session.failures.empty();
 }
 
+int compare(const Options &options, bool emulated)
+{
+    Filter filter(options.filter);
+    std::string load = machine_load_warning();
+    if (!load.empty() && !emulated)
+        warn(load);
+    Comparison c = compare_isas({options.threads, options.tolerance, options.quick, emulated,
+                                 [&](const std::string &name) { return filter.wants(name); }});
+    if (c.rows.empty()) {
+        warn("no row matches --filter " + options.filter);
+        return FAILED;
+    }
+    print_verdict(c);
+    if (!options.markdown.empty())
+        write_markdown(c, options.markdown);
+    if (!options.json.empty())
+        write_json(c, options.json);
+    return c.all_failures().empty() ? DONE : FAILED;
+}
+
 int run(int argc, char **argv)
 {
     Options options;
@@ -356,6 +360,8 @@ int run(int argc, char **argv)
         return MISUSED;
 
     bool emulated = machine_is_emulated();
+    if (options.compare_isa)
+        return compare(options, emulated);
     auto rows = choose_rows(options, emulated);
     if (rows.empty()) {
         warn("no row matches --filter " + options.filter);

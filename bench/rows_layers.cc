@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "nn/conv.h"
+#include "nn/conv_choice.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/plan.h"
@@ -95,8 +96,14 @@ void add_convolutions(Rows &rows, const Scale &scale)
     static const char *const passes[] = {"fwd", "data", "weights"};
     std::vector<ConvLayer> layers = conv_layers(scale);
     std::map<std::string, int> uses; /* of a name without channels: those tell layers apart only where it must be */
-    for (const ConvLayer &l : layers)
+    std::set<enum conv_algorithm> algorithms, missing;
+    for (const ConvLayer &l : layers) {
         uses[l.kernel + l.net + l.stage]++;
+        (l.batch > 0 ? algorithms : missing).insert(conv_algorithm(&l.shape));
+    }
+    for (enum conv_algorithm a : missing)
+        if (!algorithms.count(a))
+            throw std::logic_error(format("no convolution by %s is within %g FLOPs", conv_algorithm_name(a), scale.most_flops));
     for (int pass = FORWARD; pass <= BY_WEIGHTS; pass++)
         for (const ConvLayer &l : layers) {
             if (l.batch == 0 || (pass == BY_DATA && !l.data))

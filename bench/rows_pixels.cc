@@ -130,7 +130,7 @@ void blur_rows(Rows &rows)
             int radius = size / 10 / 2, channels = interleaved ? 3 : 1, calls = 3 / channels;
             double samples = static_cast<double>(values(size));
             Work work = samples * Work{2.0 * radius, 2.0 * (radius + 1), F, F};
-            std::string shape = px(size) + ".k" + std::to_string(2 * radius + 1) + (interleaved ? ".nhwc" : ".planar");
+            std::string shape = px(size) + ".k" + std::to_string(2 * radius + 1) + (interleaved ? "" : ".planar");
             rows.push_back({"blur.f32", shape, work.flops(), [=](const struct engine &engine) {
                 Job job = kernel_job(engine, work, [=](const struct kernels *k, Memory &m) -> Call {
                     size_t floats = static_cast<size_t>(channels) * plane(size), panel = BLUR_PANEL * static_cast<size_t>(channels);
