@@ -74,12 +74,29 @@ $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread $(LDLIBS)
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread -ldl $(LDLIBS)
 
 $(BUILD)/cxx/%.o: bench/%.cc
 	@mkdir -p $(@D)
 	@echo "  CXX  $<"
 	$(Q)$(CXX) $(CPPFLAGS) -I$(BUILD)/cxx -std=c++17 -Wall -Wextra $(CXXFLAGS) -c -o $@ $<
+
+# What bench --peers measures beside us: a shared object for each library that is installed here. The engine links none.
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+ifeq ($(CROSS),)
+peer_flags = $(or $(shell pkg-config --cflags --libs $(1) 2>/dev/null),$(shell echo '\#include <$(2)>' | $(CXX) -x c++ -E - >/dev/null 2>&1 && \
+             echo $(3)))
+PEER_openblas := $(shell pkg-config --cflags --libs openblas 2>/dev/null)
+PEER_blis     := $(call peer_flags,blis,blis.h,-lblis)
+PEER_onednn   := $(call peer_flags,dnnl,dnnl.hpp,-ldnnl)
+PEER_opencv   := $(shell pkg-config --exists opencv4 && pkg-config --cflags --libs-only-L opencv4 && echo -lopencv_imgproc -lopencv_core)
+PEERS    := $(foreach peer,openblas blis onednn opencv,$(if $(strip $(PEER_$(peer))),$(BUILD)/peers/$(peer).so))
+endif
+endif
+$(BUILD)/peers/%.so: bench/peers/%.cc bench/peers/peer.h
+	@mkdir -p $(@D)
+	@echo "  CXX  $<"
+	$(Q)$(CXX) -I. -std=c++17 -Wall -Wextra $(CXXFLAGS) -fopenmp -fPIC -shared -o $@ $< $(PEER_$*) || echo "bench will do without $*" >&2
 
 $(BUILD)/cxx/main.o: $(BUILD)/cxx/build_info.h
 $(BUILD)/cxx/build_info.h: FORCE
@@ -117,7 +134,7 @@ demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=
 soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equal an undisturbed run's (DATA=DIR, SEED=N)
 	$(Q)MINUTES='$(or $(MINUTES),1)' SEED='$(SEED)' DATA='$(DATA)' tests/soak.sh $(BUILD)/simclr $(BUILD)/soak
 
-bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
+bench: $(BUILD)/bench $(PEERS) ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
 $(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(BUILD)/tests/tools/accuracy.o: | deps

@@ -65,10 +65,14 @@ struct Job {
     std::function<Bytes()> results; /* after as many calls the same on every ISA, bit by bit */
 };
 
+struct Peer; /* peers/peer.h */
+
 struct Row {
     std::string kernel, shape;
     double flops; /* a call, roughly: rows beyond the limit are left out where arithmetic is slow */
     std::function<Job(const struct engine &)> make;
+    std::function<bool(const Peer &)> peer_can = {}; /* empty: no other library does this */
+    std::function<Job(const struct engine &, const Peer &)> make_peer = {};
 };
 
 /* How large rows may be. */

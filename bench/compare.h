@@ -4,6 +4,8 @@
 
 #include "bench/bench.h"
 
+const double MEMORY_FACTOR = 3; /* of the tolerance where memory is the limit: there, width is not what counts */
+
 /* What a row took on one path. */
 struct PathTime {
     Work work; /* panels differ in width, and with them what a kernel reads */
@@ -22,6 +24,7 @@ struct Comparison {
     int threads;
     double tolerance; /* 0.1: a path may be so much slower than a lesser one */
     bool timed;       /* false under an emulator */
+    bool scalar_is_slow = false; /* the compiler makes no vectors of it: its FMAs are calls */
     std::vector<std::string> failures; /* of whole kernels */
     std::vector<ComparedRow> rows;
 

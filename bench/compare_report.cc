@@ -32,7 +32,8 @@ std::string verdict(const Comparison &c)
     if (failures)
         return format("%zu failures in %zu rows on %s", failures, c.rows.size(), isas.c_str());
     std::string text = format("%zu rows on %s: all results are equal, bit by bit", c.rows.size(), isas.c_str());
-    return c.timed ? text + format("; no path is slower than a lesser one (tolerance %.0f %%)", 100 * c.tolerance) : text;
+    return c.timed ? text + format("; no path is slower than a lesser one (tolerance %.0f %%, where memory is the limit %.0f %%)",
+                                   100 * c.tolerance, 100 * c.tolerance * MEMORY_FACTOR) : text;
 }
 
 struct File {

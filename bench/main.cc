@@ -2,6 +2,7 @@
 #include "bench/compare.h"
 #include "bench/machine.h"
 #include "bench/peaks.h"
+#include "bench/peers.h"
 #include "bench/timing.h"
 
 #include <algorithm>
@@ -31,7 +32,7 @@ struct Options {
     int threads = 0;
     std::string filter;
     double tolerance = 0.1;
-    bool compare_isa = false;
+    bool compare_isa = false, peers = false;
     std::string markdown, json; /* files for its table; empty: none */
 };
 
@@ -41,6 +42,8 @@ struct Registered {
     Row row;
     struct engine engine;
     const Peaks *peaks;
+    std::string path; /* an ISA, or the peer whose row this is */
+    bool is_peer() const { return path != engine.kernels->name; }
 };
 
 struct Outcome {
@@ -48,6 +51,7 @@ struct Outcome {
     std::string isa, limit;
     Work work;
     double footprint;
+    bool peer;
 };
 
 struct Session {
@@ -56,8 +60,42 @@ struct Session {
     size_t calls_a_batch = 1;
     std::map<std::string, Outcome> outcomes;
     std::vector<std::string> failures;
+    std::map<std::string, double> scalar_rates; /* of layers, without the number of images; and the best of a kernel */
+    std::map<std::string, double> peer_seconds; /* of the fastest, by kernel and shape */
 };
 Session session;
+
+std::string layer_of(const Row &row)
+{
+    size_t batch = row.shape.rfind(".b");
+    bool has = batch != std::string::npos && row.shape.find_first_not_of("0123456789", batch + 2) == std::string::npos;
+    return row.kernel + "/" + row.shape.substr(0, has ? batch : std::string::npos);
+}
+
+/* Scalar has fewer images, or for want of FLOPs not this shape at all: then its best rate in this kernel is what others are held to.
+ * Peers run before our rows of a shape, scalar before other paths. */
+void compare_rates(benchmark::State &state, const Registered &r, double seconds)
+{
+    const Work &work = session.job.work;
+    double rate = (work.flops() > 0 ? work.flops() : work.bytes()) / seconds;
+    std::string shape = r.row.kernel + "/" + r.row.shape;
+    if (r.is_peer()) {
+        double &best = session.peer_seconds.emplace(shape, seconds).first->second;
+        best = std::min(best, seconds);
+        return;
+    }
+    if (session.peer_seconds.count(shape))
+        state.counters["x_best_peer"] = session.peer_seconds[shape] / seconds;
+    if (r.path == "scalar") {
+        session.scalar_rates[layer_of(r.row)] = rate;
+        session.scalar_rates[r.row.kernel] = std::max(rate, session.scalar_rates[r.row.kernel]);
+    }
+    for (const std::string &name : {layer_of(r.row), r.row.kernel})
+        if (session.scalar_rates.count(name)) {
+            state.counters["x_scalar"] = rate / session.scalar_rates[name];
+            break;
+        }
+}
 
 void set_up(Registered &r)
 {
@@ -98,8 +136,9 @@ void run_row(benchmark::State &state, Registered &r)
     }
     if (session.job.counters)
         session.job.counters(state, seconds);
+    compare_rates(state, r, seconds);
     state.SetLabel(limit.name);
-    session.outcomes[r.name] = {seconds, percent, spread, r.engine.kernels->name, limit.name, work, session.job.footprint};
+    session.outcomes[r.name] = {seconds, percent, spread, r.path, limit.name, work, session.job.footprint, r.is_peer()};
 }
 
 /* ---- The command line ---- */
@@ -111,7 +150,7 @@ const char help[] =
     "      --threads N      threads; default: all that this process may use\n"
     "      --quick          small shapes and short times: shows that everything runs, and no more\n"
     "      --help           show this\n\n"
-    "Options of Google Benchmark: --benchmark_format=console|json|csv, --benchmark_out=FILE, --benchmark_min_time=SECONDS,\n"
+    "Options of Google Benchmark: --benchmark_format=console|json, --benchmark_out=FILE, --benchmark_min_time=SECONDS,\n"
     "--benchmark_repetitions=N, --benchmark_list_tests ...\n"
     "Exit codes: 0 done, 1 failed (also when a row is faster than the limit measured for it), 2 misused.\n";
 
@@ -136,6 +175,8 @@ bool parse(Options &options, std::vector<std::string> &passed, int argc, char **
             options.quick = true;
         } else if (word == "--compare-isa") {
             options.compare_isa = true;
+        } else if (word == "--peers") {
+            options.peers = true;
         } else if (takes("--markdown")) {
             options.markdown = value;
         } else if (takes("--json")) {
@@ -202,10 +243,42 @@ std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, boo
         for (const Row &row : all_rows({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
-                chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads, cache_sizes()}, nullptr}));
+                chosen.push_back(std::make_unique<Registered>(
+                    Registered{name, row, {kernels, options.threads, cache_sizes()}, nullptr, kernels->name}));
         }
     }
     return chosen;
+}
+
+/* Rows of peers for every shape that they can do, each in front of ours of that shape, so that other work meets both. */
+void add_peers(std::vector<std::unique_ptr<Registered>> &chosen, const Options &options)
+{
+    std::vector<const Peer *> peers = load_peers(options.threads);
+    std::string found;
+    for (const Peer *peer : peers)
+        found += (found.empty() ? "" : "; ") + std::string(peer->name) + " " + peer->version;
+    benchmark::AddCustomContext("peers", found.empty() ? "none: install one of those in bench/README.md, and make bench again" : found);
+    std::map<std::string, size_t> shapes;
+    for (const auto &r : chosen)
+        shapes.emplace(r->row.kernel + "/" + r->row.shape, shapes.size());
+    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes()};
+    std::set<std::string> done;
+    std::vector<std::unique_ptr<Registered>> rows;
+    for (const auto &r : chosen)
+        for (const Peer *peer : peers) {
+            std::string name = r->row.kernel + "/" + peer->name + "/" + r->row.shape;
+            if (!r->row.peer_can || !r->row.peer_can(*peer) || !done.insert(name).second)
+                continue;
+            Row row = r->row;
+            row.make = [make = row.make_peer, peer](const struct engine &engine) { return make(engine, *peer); };
+            rows.push_back(std::make_unique<Registered>(Registered{name, row, best, nullptr, peer->name}));
+        }
+    for (auto &r : chosen)
+        rows.push_back(std::move(r));
+    std::stable_sort(rows.begin(), rows.end(), [&](const auto &a, const auto &b) {
+        return shapes.at(a->row.kernel + "/" + a->row.shape) < shapes.at(b->row.kernel + "/" + b->row.shape);
+    });
+    chosen.swap(rows);
 }
 
 std::string describe(const Peaks &peaks)
@@ -287,7 +360,7 @@ bool judge_limits(const Options &options)
 {
     bool good = true;
     for (const auto &[name, o] : session.outcomes)
-        if (o.percent > 100 * PROBE_TOLERANCE && !(options.quick && !exceeds_longer_probe(o, options))) {
+        if (!o.peer && o.percent > 100 * PROBE_TOLERANCE && !(options.quick && !exceeds_longer_probe(o, options))) {
             warn(format("%s ran at %.0f %% of the limit measured for it (%s): the probe was disturbed or is wrong, and no percentage "
                         "of this run counts; run again on a quiet machine", name.c_str(), o.percent, o.limit.c_str()));
             good = false;
@@ -370,6 +443,8 @@ int run(int argc, char **argv)
     std::map<std::string, Peaks> peaks;
     if (!list) {
         add_context(options, emulated); /* before the probes: they are a load themselves */
+        if (options.peers)
+            add_peers(rows, options);
         peaks = measure_all(rows, options);
     }
     for (auto &r : rows) {

@@ -1,5 +1,6 @@
 /* Layers of real networks, taken from the node lists that training runs: convolutions, norms, pools, linear layers. */
 #include "bench/networks.h"
+#include "bench/peers.h"
 
 #include <algorithm>
 #include <map>
@@ -67,7 +68,7 @@ std::vector<ConvLayer> conv_layers(const Scale &scale)
     return layers;
 }
 
-enum Pass { FORWARD, BY_DATA, BY_WEIGHTS };
+enum Pass { FORWARD = PEER_FORWARD, BY_DATA = PEER_BY_DATA, BY_WEIGHTS = PEER_BY_WEIGHTS };
 
 Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass)
 {
@@ -114,7 +115,11 @@ void add_convolutions(Rows &rows, const Scale &scale)
             if (uses[l.kernel + l.net + l.stage] > 1)
                 name += format(".c%dk%d", s.c, s.k);
             rows.push_back({l.kernel + "." + passes[pass], name + format(".b%d", l.batch), 2 * conv_macs(s),
-                            [s, pass](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass)); }});
+                            [s, pass](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass)); },
+                            [](const Peer &peer) { return peer.convolution != nullptr; },
+                            [s, pass](const struct engine &e, const Peer &peer) {
+                                return conv_peer_job(e, peer, s, static_cast<PeerPass>(pass));
+                            }});
         }
 }
 
@@ -273,7 +278,9 @@ void add_gemm(Rows &rows, const Scale &scale)
         double flops = 2.0 * s.rows * s.in * s.out;
         if (flops <= scale.most_flops)
             rows.push_back({"gemm", format("%dx%dx%d", s.rows, s.in, s.out), flops,
-                            [s](const struct engine &e) { return linear_job(e, s.rows, s.in, s.out, false, false); }});
+                            [s](const struct engine &e) { return linear_job(e, s.rows, s.in, s.out, false, false); },
+                            [](const Peer &peer) { return peer.gemm != nullptr; },
+                            [s](const struct engine &e, const Peer &peer) { return gemm_peer_job(e, peer, s.rows, s.in, s.out); }});
     }
 }
 
