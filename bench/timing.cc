@@ -22,6 +22,16 @@ size_t calls_a_batch(const Job &job)
     return calls;
 }
 
+double median_seconds(const Job &job, double seconds_in_all)
+{
+    size_t calls = calls_a_batch(job);
+    std::vector<double> samples;
+    for (double spent = 0; samples.size() < 3 || spent < seconds_in_all; spent += samples.back() * static_cast<double>(calls))
+        samples.push_back(seconds_of(job, calls) / static_cast<double>(calls));
+    std::sort(samples.begin(), samples.end());
+    return quantile(samples, 0.5);
+}
+
 double quantile(const std::vector<double> &sorted, double q)
 {
     return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
