@@ -22,6 +22,7 @@ EXACT    := -std=c11 -fopenmp -ffp-contract=off -fno-fast-math -fno-lto -fno-mat
 CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
 STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
 LDLIBS   += -ljansson -lm
+BENCH_LIBS = -lbenchmark -lpthread -ldl $(LDLIBS)
 
 ifeq ($(ARCH),x86_64)
 ISAS     := scalar avx2 avx512
@@ -46,6 +47,7 @@ SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
+TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/tools/*.c))
 BENCH_OBJ := $(BENCH_SRC:bench/%.cc=$(BUILD)/cxx/%.o) $(ISAS:%=$(BUILD)/%/probe.o)
 DEMO     ?= --arch resnet18 --width 0.25 --image-size 32 --batch-size 64 --optimizer sgd --lr 0.06 --wd 5e-4 --temperature 0.2 \
             --augment cifar --crop-min 0.3 --limit 4000 --epochs 6 --knn-every 2
@@ -74,7 +76,12 @@ $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread -ldl $(LDLIBS)
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -o $@ $^ $(BENCH_LIBS)
+
+# bench with a faulty kernel, which --compare-isa must find; built by name only.
+$(BUILD)/tests/compare_faults: $(BUILD)/tests/tools/compare_faults.o $(BENCH_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(LDFLAGS) -Wl,--wrap=isa_list -o $@ $^ $(BENCH_LIBS)
 
 $(BUILD)/cxx/%.o: bench/%.cc
 	@mkdir -p $(@D)
@@ -136,11 +143,14 @@ soak: $(BUILD)/simclr ## train, kill and resume for MINUTES=1; the end must equa
 
 bench: $(BUILD)/bench $(PEERS) ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
-# Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
-$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(BUILD)/tests/tools/accuracy.o: | deps
+compare-isa: $(BUILD)/bench ## run every ISA on the same rows: equal results, none slower than a lesser one; tables in build/compare-isa.*
+	$(Q)$(BUILD)/bench --compare-isa --markdown $(BUILD)/compare-isa.md --json $(BUILD)/compare-isa.json
+
+# Objects wait for what they need to be found. Only `make test`, `demo`, `bench`, `compare-isa` and `deps` install what is missing.
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps
 deps: ## look for the packages that the build and the tests need, and install them
-	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench deps,$(MAKECMDGOALS)),--install) \
-		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench %/bench,$(MAKECMDGOALS)),bench))
+	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) \
+		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench))
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -148,5 +158,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak bench deps clean help FORCE
--include $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+.PHONY: all test demo soak bench compare-isa deps clean help FORCE
+-include $(TOOL_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
