@@ -33,6 +33,14 @@ std::string row_name(const Row &row, const struct engine &engine)
     return row.kernel + "/" + engine.kernels->name + "/" + row.shape;
 }
 
+size_t first_difference(const Bytes &a, const Bytes &b)
+{
+    size_t at = 0;
+    while (at < a.size() && at < b.size() && a[at] == b[at])
+        at++;
+    return at;
+}
+
 /* One call on every path, each from the same fresh buffers. */
 void compare_results(ComparedRow &compared, const Row &row, std::vector<Path> &paths)
 {
@@ -47,9 +55,8 @@ void compare_results(ComparedRow &compared, const Row &row, std::vector<Path> &p
             expected.swap(results);
         else if (results != expected)
             compared.failures.push_back(format("%s is wrong: its results are not %s's, from byte %zu of %zu on",
-                row_name(row, path.engine).c_str(), paths[0].engine.kernels->name,
-                static_cast<size_t>(std::mismatch(results.begin(), results.begin() + static_cast<ptrdiff_t>(std::min(results.size(),
-                    expected.size())), expected.begin()).first - results.begin()), expected.size()));
+                                               row_name(row, path.engine).c_str(), paths[0].engine.kernels->name,
+                                               first_difference(results, expected), expected.size()));
     }
 }
 
@@ -93,7 +100,7 @@ std::vector<std::string> slow_paths(const ComparedRow &row, const Comparison &c)
         for (size_t lesser = 0; lesser < better; lesser++) {
             double ratio = row.paths[lesser].seconds / row.paths[better].seconds;
             bool by_memory = row.paths[better].limit != "compute";
-            if (ratio < 1 - c.tolerance * (by_memory ? MEMORY_FACTOR : 1))
+            if (ratio < 1 - std::min(c.tolerance * (by_memory ? MEMORY_FACTOR : 1), 0.9))
                 slow.push_back(format("%s is slow: %.2f times as fast as %s, which is the lesser path", name(better).c_str(), ratio,
                                       c.isas[lesser].c_str()));
             else if (lesser == 0 && !by_memory && c.scalar_is_slow && ratio < 1 + c.tolerance)

@@ -307,6 +307,11 @@ double percent_again(Registered &r, double enough)
 /* Lists what is slower and faster than in an earlier run; false if anything is slower. */
 bool judge_against(const Baseline &baseline, const std::vector<std::unique_ptr<Registered>> &rows, const Options &options)
 {
+    char cpu[128], features[512];
+    cpu_describe(cpu, sizeof cpu, features, sizeof features);
+    if (baseline.cpu != cpu || baseline.threads != std::to_string(options.threads))
+        warn(format("%s is of %s threads on %s, this run of %d on %s: percentages tell how well kernels suit each", baseline.path.c_str(),
+                    baseline.threads.c_str(), baseline.cpu.c_str(), options.threads, cpu));
     size_t compared = 0, new_rows = 0, slower = 0, faster = 0;
     for (const auto &r : rows) {
         auto outcome = session.outcomes.find(r->name);

@@ -47,7 +47,7 @@ std::vector<const Peer *> load_peers(int threads)
         void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
         auto peer = library ? reinterpret_cast<const Peer *(*)(int)>(dlsym(library, "bench_peer")) : nullptr;
         if (!peer)
-            throw std::runtime_error(format("%s cannot be loaded: %s; make bench again", path.c_str(), dlerror()));
+            throw std::runtime_error(format("%s cannot be loaded: %s; remove it, and make bench again", path.c_str(), dlerror()));
         peers.push_back(peer(threads));
     }
     return peers;

@@ -27,7 +27,8 @@ enum { COLUMNS = 32 };
 float *packed(const struct kernels *kernels, Memory &m, int k)
 {
     Memory plain;
-    float *b = plain.floats(static_cast<size_t>(k) * COLUMNS), *panels = m.panels(kernels->nr, static_cast<size_t>(k), COLUMNS, 1, static_cast<size_t>(k) * COLUMNS);
+    size_t depth = static_cast<size_t>(k);
+    float *b = plain.floats(depth * COLUMNS), *panels = m.panels(kernels->nr, depth, COLUMNS, 1, depth * COLUMNS);
     for (int j = 0; j < COLUMNS; j += kernels->nr)
         kernels->pack_b(panels + j * k, b + j, COLUMNS, k, kernels->nr);
     return panels;
