@@ -1,4 +1,5 @@
 /* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
+#include "bench/html.h"
 #include "bench/baseline.h"
 #include "bench/compare.h"
 #include "bench/machine.h"
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -44,6 +46,7 @@ struct Outcome {
     Work work;
     double footprint;
     bool peer;
+    std::map<std::string, double> counters;
 };
 
 struct Session {
@@ -52,10 +55,24 @@ struct Session {
     size_t calls_a_batch = 1;
     std::map<std::string, Outcome> outcomes;
     std::vector<std::string> failures;
+    Report report;
     std::map<std::string, double> scalar_rates; /* of layers, without the number of images; and the best of a kernel */
     std::map<std::string, double> peer_seconds; /* of the fastest, by kernel and shape */
 };
 Session session;
+
+void warn(const std::string &sentence)
+{
+    fprintf(stderr, "bench: %s\n", sentence.c_str());
+    session.report.warnings.push_back(sentence);
+}
+
+/* To Google's reporters, and to the page. */
+void tell(const std::string &key, const std::string &value)
+{
+    benchmark::AddCustomContext(key, value);
+    session.report.context.push_back({key, value});
+}
 
 std::string layer_of(const Row &row)
 {
@@ -130,7 +147,9 @@ void run_row(benchmark::State &state, Registered &r)
         session.job.counters(state, seconds);
     compare_rates(state, r, seconds);
     state.SetLabel(limit.name);
-    session.outcomes[r.name] = {seconds, percent, spread, r.path, limit.name, work, session.job.footprint, r.is_peer()};
+    session.outcomes[r.name] = {seconds, percent, spread, r.path, limit.name, work, session.job.footprint, r.is_peer(), {}};
+    for (const auto &[counter, value] : state.counters)
+        session.outcomes[r.name].counters[counter] = value;
 }
 
 /* ---- What is run ---- */
@@ -152,7 +171,7 @@ std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, boo
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
                 chosen.push_back(std::make_unique<Registered>(
-                    Registered{name, row, {kernels, options.threads, cache_sizes()}, nullptr, kernels->name}));
+                    Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr, kernels->name}));
         }
     }
     return chosen;
@@ -165,11 +184,11 @@ void add_peers(std::vector<std::unique_ptr<Registered>> &chosen, const Options &
     std::string found;
     for (const Peer *peer : peers)
         found += (found.empty() ? "" : "; ") + std::string(peer->name) + " " + peer->version;
-    benchmark::AddCustomContext("peers", found.empty() ? "none: install one of those in bench/README.md, and make bench again" : found);
+    tell("peers", found.empty() ? "none: install one of those in bench/README.md, and make bench again" : found);
     std::map<std::string, size_t> shapes;
     for (const auto &r : chosen)
         shapes.emplace(r->row.kernel + "/" + r->row.shape, shapes.size());
-    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes()};
+    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes(), nullptr};
     std::set<std::string> done;
     std::vector<std::unique_ptr<Registered>> rows;
     for (const auto &r : chosen)
@@ -208,46 +227,45 @@ std::map<std::string, Peaks> measure_all(const std::vector<std::unique_ptr<Regis
         if (peaks.count(isa))
             continue;
         peaks[isa] = measure_peaks(isa, options.threads, options.quick);
-        benchmark::AddCustomContext(format("peak.%s.%d_threads", isa, options.threads), describe(peaks[isa]));
+        auto report = [&](const char *threads, const Peaks &measured) {
+            benchmark::AddCustomContext(format("peak.%s.%s", isa, threads), describe(measured));
+            session.report.peaks.push_back({isa, measured});
+        };
+        report(format("%d_threads", options.threads).c_str(), peaks[isa]);
         if (options.threads > 1 && !options.quick)
-            benchmark::AddCustomContext(format("peak.%s.1_thread", isa), describe(measure_peaks(isa, 1, false)));
+            report("1_thread", measure_peaks(isa, 1, false));
     }
     return peaks;
-}
-
-void warn(const std::string &sentence)
-{
-    fprintf(stderr, "bench: %s\n", sentence.c_str());
 }
 
 void add_context(const Options &options, bool emulated)
 {
     char model[128], features[512];
     cpu_describe(model, sizeof model, features, sizeof features);
-    benchmark::AddCustomContext("cpu", model);
-    benchmark::AddCustomContext("features", features);
+    tell("cpu", model);
+    tell("features", features);
     bool assumed;
     std::string caches, have, missing;
     for (const CacheLevel &c : machine_caches(assumed))
         caches += format("%s%s %.0f KiB shared by %d", caches.empty() ? "" : ", ", c.name.c_str(), c.bytes / 1024, c.shared_by);
-    benchmark::AddCustomContext("caches", caches + (assumed ? " (assumed: the system does not tell)" : ""));
+    tell("caches", caches + (assumed ? " (assumed: the system does not tell)" : ""));
     const struct isa_entry *entries;
     size_t count = isa_list(&entries);
     for (size_t i = 0; i < count; i++) {
         std::string &list = entries[i].supported ? have : missing;
         list += (list.empty() ? "" : " ") + std::string(entries[i].kernels->name);
     }
-    benchmark::AddCustomContext("isas", have);
-    benchmark::AddCustomContext("isas_missing", missing.empty() ? "none" : missing);
-    benchmark::AddCustomContext("threads", std::to_string(options.threads));
-    benchmark::AddCustomContext("compiler", BENCH_COMPILER);
-    benchmark::AddCustomContext("flags", BENCH_FLAGS);
-    benchmark::AddCustomContext("commit", BENCH_COMMIT);
+    tell("isas", have);
+    tell("isas_missing", missing.empty() ? "none" : missing);
+    tell("threads", std::to_string(options.threads));
+    tell("compiler", BENCH_COMPILER);
+    tell("flags", BENCH_FLAGS);
+    tell("commit", BENCH_COMMIT);
     std::string load = machine_load_warning();
     if (emulated)
         load = "this CPU is emulated: times mean nothing";
     if (!load.empty()) {
-        benchmark::AddCustomContext("warning", load);
+        tell("warning", load);
         warn(load);
     }
 }
@@ -349,6 +367,46 @@ bool judge(const Options &options, bool emulated)
     return (emulated || judge_limits(options)) && session.failures.empty();
 }
 
+/* ---- The page ---- */
+
+using File = std::unique_ptr<FILE, int (*)(FILE *)>;
+
+/* Opened before the run, so that minutes are not lost to a name that cannot be written. */
+File open_page(const std::string &path)
+{
+    FILE *file = fopen(path.c_str(), "w");
+    if (!file)
+        throw std::invalid_argument("--html " + path + ": cannot be written: " + strerror(errno));
+    return File(file, fclose);
+}
+
+/* Rows in the order in which they were run. */
+void write_page(File file, const Options &options, const std::vector<std::unique_ptr<Registered>> &rows, int argc, char **argv)
+{
+    Report &report = session.report;
+    char date[32];
+    time_t now = time(nullptr);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
+    std::string command;
+    for (int i = 0; i < argc; i++)
+        command += (i ? " " : "") + std::string(argv[i]);
+    report.context.push_back({"date", date});
+    report.context.push_back({"command", command});
+    report.threads = options.threads;
+    for (const auto &r : rows) {
+        auto found = session.outcomes.find(r->name);
+        if (found == session.outcomes.end())
+            continue;
+        const auto &[name, o] = *found;
+        size_t path = name.find('/') + 1, shape = name.find('/', path) + 1;
+        report.rows.push_back({name.substr(0, path - 1), name.substr(path, shape - path - 1), name.substr(shape), o.limit, o.seconds, o.counters});
+    }
+    std::string page = html_page(report);
+    bool written = fwrite(page.data(), 1, page.size(), file.get()) == page.size();
+    if (fclose(file.release()) || !written)
+        throw std::runtime_error("--html " + options.html + ": could not be written: " + strerror(errno));
+}
+
 int compare(const Options &options, bool emulated)
 {
     Filter filter(options.filter);
@@ -401,6 +459,9 @@ int run(int argc, char **argv)
         warn("no row matches --filter " + options.filter);
         return FAILED;
     }
+    File page(nullptr, fclose);
+    if (!options.html.empty() && !list)
+        page = open_page(options.html);
     std::map<std::string, Peaks> peaks;
     if (!list) {
         add_context(options, emulated); /* before the probes: they are a load themselves */
@@ -421,6 +482,8 @@ int run(int argc, char **argv)
     if (!list && !emulated && !options.baseline.empty())
         good = judge_against(baseline, rows, options) && good;
     session.job = Job();
+    if (page)
+        write_page(std::move(page), options, rows, argc, argv);
     return good ? DONE : FAILED;
 }
 

@@ -9,6 +9,7 @@ const char help[] =
     "Usage: bench [OPTION...]\n\n"
     "Times every kernel of every instruction set that this CPU runs; rows are named kernel/isa/shape.\n\n"
     "      --filter REGEX   only rows whose name matches (the same as --benchmark_filter; a leading - excludes)\n"
+    "      --html FILE      write a page of rooflines, bars and all rows: one file, which needs no network\n"
     "      --threads N      threads; default: all that this process may use\n"
     "      --peers          also rows of OpenBLAS, BLIS, oneDNN and OpenCV, of those that were here when bench was made\n"
     "      --compare-isa    instead: every path on the same rows; fails where results differ, or a path is slower than a lesser one\n"
@@ -43,6 +44,8 @@ bool parse(Options &options, std::vector<std::string> &passed, int argc, char **
             options.compare_isa = true;
         } else if (word == "--peers") {
             options.peers = true;
+        } else if (takes("--html")) {
+            options.html = value;
         } else if (takes("--markdown")) {
             options.markdown = value;
         } else if (takes("--baseline")) {

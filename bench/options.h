@@ -9,7 +9,7 @@
 struct Options {
     bool quick = false;
     int threads = 0;
-    std::string filter;
+    std::string filter, html;
     double tolerance = 0.1; /* of --compare-isa and --baseline */
     bool compare_isa = false, peers = false;
     std::string markdown, json; /* files for its table; empty: none */

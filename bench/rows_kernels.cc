@@ -65,7 +65,7 @@ void brgemm_tn_rows(Rows &rows)
             ptrdiff_t *a_row = offsets(m, PIXELS, M);
             return [=] {
                 for (int j = 0; j < COLUMNS; j += k->nr)
-                    k->brgemm_tn(c + j, COLUMNS, a, a_row, b + j * PIXELS, M, k->nr, PIXELS, nullptr, 0);
+                    k->brgemm_tn(c + j, COLUMNS, a, a_row, b + j * PIXELS, 0, nullptr, M, k->nr, PIXELS, true, nullptr, 0);
             };
         });
     }});

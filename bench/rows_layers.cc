@@ -44,6 +44,7 @@ struct ConvLayer {
     std::string kernel, net, stage;
     struct conv_shape shape; /* of one image */
     bool data;               /* whether the gradient by data is wanted */
+    bool adds;               /* whether that is added to another's, as backward has come by a later reader of the same tensor */
     int batch;
 };
 
@@ -62,7 +63,10 @@ std::vector<ConvLayer> conv_layers(const Scale &scale)
             std::string stage = stage_of(net, node), kernel = stage;
             if (node.input >= 0)
                 kernel = format("conv%dx%d", s.r, s.r) + (s.stride > 1 ? format("s%d", s.stride) : "");
-            layers.push_back({kernel, network.name, stage, s, node.input >= 0, batch_within(scale, network.batch, 2 * conv_macs(s))});
+            bool adds = false;
+            for (int later = i + 1; later < net.count; later++)
+                adds = adds || net.nodes[later].input == node.input || net.nodes[later].residual == node.input;
+            layers.push_back({kernel, network.name, stage, s, node.input >= 0, adds, batch_within(scale, network.batch, 2 * conv_macs(s))});
         }
     }
     return layers;
@@ -70,20 +74,24 @@ std::vector<ConvLayer> conv_layers(const Scale &scale)
 
 enum Pass { FORWARD = PEER_FORWARD, BY_DATA = PEER_BY_DATA, BY_WEIGHTS = PEER_BY_WEIGHTS };
 
-Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass)
+Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass, bool adds)
 {
     auto m = std::make_shared<Memory>();
     float *x = m->floats(inputs(s)), *w = m->floats(weights(s)), *y = m->floats(outputs(s));
     void *scratch = m->scratch(conv_scratch(&engine, &s));
     double bytes_x = F * static_cast<double>(inputs(s)), bytes_w = F * static_cast<double>(weights(s));
     double bytes_y = F * static_cast<double>(outputs(s)), all = bytes_x + bytes_w + bytes_y;
-    double written = pass == FORWARD ? bytes_y : pass == BY_DATA ? bytes_x : bytes_w;
+    double written = pass == FORWARD ? bytes_y : pass == BY_DATA ? bytes_x : bytes_w, read = all - written;
+    if (pass == BY_DATA && adds) { /* pixels between the strides of a 1x1 are left alone */
+        written = s.r == 1 ? bytes_x * (s.ho * s.wo) / (s.h * s.w) : bytes_x;
+        read += written;
+    }
     struct conv_input input = {x, nullptr, nullptr, nullptr, false};
-    Job job = engine_job(m, Work{conv_chosen_macs(s), 0, all - written, written}, [=] {
+    Job job = engine_job(m, Work{conv_chosen_macs(s), 0, read, written}, [=] {
         if (pass == FORWARD)
             conv_forward(&engine, y, nullptr, &input, w, &s, scratch);
         else if (pass == BY_DATA)
-            conv_backward_data(&engine, x, false, y, w, &s, scratch);
+            conv_backward_data(&engine, x, adds, y, w, &s, scratch);
         else
             conv_backward_weights(&engine, w, &input, y, &s, scratch);
     });
@@ -115,7 +123,7 @@ void add_convolutions(Rows &rows, const Scale &scale)
             if (uses[l.kernel + l.net + l.stage] > 1)
                 name += format(".c%dk%d", s.c, s.k);
             rows.push_back({l.kernel + "." + passes[pass], name + format(".b%d", l.batch), 2 * conv_macs(s),
-                            [s, pass](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass)); },
+                            [s, pass, adds = l.adds](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass), adds); },
                             [](const Peer &peer) { return peer.convolution != nullptr; },
                             [s, pass](const struct engine &e, const Peer &peer) {
                                 return conv_peer_job(e, peer, s, static_cast<PeerPass>(pass));

@@ -193,7 +193,7 @@ struct Step {
     Step(const struct engine &e, const struct network_config &c, int b) : engine(e), config(c), batch(b)
     {
         struct simclr_error err;
-        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3};
+        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3, nullptr};
         check(dataset_open(&set, nullptr, SPLIT_TRAIN, &options, &err), err);
         std::vector<uint32_t> items(dataset_size(set));
         for (size_t i = 0; i < items.size(); i++)
@@ -203,7 +203,7 @@ struct Step {
         loading.channels = 3;
         augment_preset(&loading.augment, config.image_size <= 32 ? "cifar" : "paper");
         check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, &err), err);
-        loader_cache(loader, size_t{1} << 30);
+        loader_cache(loader, size_t{1} << 30, false);
         check(network_create(&network, &config, &engine, 2 * batch, true, &err), err);
         size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
         network_params(network, &params);

@@ -5,7 +5,8 @@
 #
 #   MINUTES=1 SEED= DATA= tests/soak.sh PROGRAM FOLDER      SEED repeats the sequence of lives; DATA: images, else the generated set
 #
-# When the time is up the run at hand may end undisturbed.
+# When the time is up the run at hand may end undisturbed. The peak memory of a run's lives must not grow from the first run to the
+# last, and nothing may lie about outside of the runs.
 set -euo pipefail
 export LC_ALL=C
 
@@ -53,6 +54,13 @@ damage() {
     damaged=$((damaged + 1))
 }
 
+# Raises $peak to what process $1 has had in memory at most, in MB; a dead one has nothing.
+note_peak() {
+    local kilobytes
+    kilobytes=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 0
+    [ "${kilobytes:-0}" -le $((1024 * peak)) ] || peak=$(((kilobytes + 1023) / 1024))
+}
+
 # One life of at most $1 seconds ("": to its end, with the fastest kernels); 0: the run is complete, 1: it was killed.
 live() {
     local pid code=0 isa=${isas[RANDOM % ${#isas[@]}]} threads=$((1 + RANDOM % 3))
@@ -61,6 +69,7 @@ live() {
     pid=$!
     if [ -n "$1" ]; then
         sleep "$1"
+        note_peak "$pid"
         kill -KILL "$pid" 2>/dev/null || true
     fi
     { wait "$pid"; } 2>/dev/null || code=$?
@@ -75,9 +84,10 @@ deadline=$((SECONDS + $(awk "BEGIN { print int(60 * $minutes) }")))
 "$program" train ${DATA:+"$DATA"} -o "$folder/undisturbed" "${settings[@]}" --threads 1 >"$folder/log" 2>&1 || fail "the undisturbed run"
 result "$folder/undisturbed" >"$folder/expected"
 
-kills=0 runs=0 damaged=0 aside=0
+kills=0 runs=0 damaged=0 aside=0 first_peak=0 last_peak=0
 while [ "$runs" = 0 ] || [ "$SECONDS" -lt "$deadline" ]; do
     rm -rf "$folder/run"
+    peak=0
     while true; do
         seconds=
         [ "$SECONDS" -ge "$deadline" ] || seconds=$((RANDOM % 2)).$((RANDOM % 9 + 1))
@@ -92,7 +102,13 @@ while [ "$runs" = 0 ] || [ "$SECONDS" -lt "$deadline" ]; do
     result "$folder/run" >"$folder/got"
     cmp -s "$folder/expected" "$folder/got" || { diff "$folder/expected" "$folder/got" >&2; fail "seed $seed: run $((runs + 1)) ended otherwise"; }
     runs=$((runs + 1))
+    last_peak=$peak
+    [ "$runs" -gt 1 ] || first_peak=$peak
 done
+left=$(find "$folder" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxE 'expected|got|log|run|undisturbed' || true)
+[ -z "$left" ] || fail "left behind: $left"
+[ "$last_peak" -le $((first_peak * 5 / 4)) ] || fail "the first run took $first_peak MB, the last $last_peak MB"
 [ "$kills" -gt 0 ] || fail "nothing was killed: the machine is too slow for $minutes minutes"
-echo "soak: $kills kills survived in $runs runs, $damaged checkpoints damaged ($aside set aside); every run ended in $(head -c 64 "$folder/expected")"
+echo "soak: $kills kills survived in $runs runs, $damaged checkpoints damaged ($aside set aside); peak memory of the first run $first_peak MB," \
+    "of the last $last_peak MB; every run ended in $(head -c 64 "$folder/expected")"
 rm -rf "$folder"

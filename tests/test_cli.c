@@ -1,77 +1,15 @@
-/* The program itself, run as a user runs it. SIMCLR_BIN names it; without it build/simclr. */
-#define _XOPEN_SOURCE 700 /* realpath */
+/* The program itself, run as a user runs it. */
+#include "tests/program.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TINY "--arch resnet18 --width 0.25 --image-size 8 --stem cifar --batch-size 8 --limit 40 --out-dim 16 --augment cifar --threads 1"
-
-static char binary[4096], folder[64], output[1 << 16];
-
-static bool have_program(void)
-{
-    const char *given = getenv("SIMCLR_BIN");
-    if (!realpath(given ? given : "build/simclr", binary)) {
-        cr_log_warn("skipped: there is no program to run; build it or name it in SIMCLR_BIN");
-        return false;
-    }
-    snprintf(folder, sizeof folder, "/tmp/simclr-cli-XXXXXX");
-    cr_assert(mkdtemp(folder));
-    cr_assert_eq(chdir(folder), 0);
-    unsetenv("SIMCLR_ISA");
-    return true;
-}
-
-static void clean(void)
-{
-    char command[128];
-    if (folder[0]) {
-        cr_assert_eq(chdir("/"), 0);
-        snprintf(command, sizeof command, "rm -rf %s", folder);
-        cr_assert_eq(system(command), 0);
-    }
-}
-
-TestSuite(cli, .fini = clean, .timeout = 120);
-
-/* Runs the program with arguments (for a shell) in the test's folder; output is what it printed, errors included. */
-static int run(const char *arguments)
-{
-    char command[8192];
-    snprintf(command, sizeof command, "%s %s 2>&1", binary, arguments);
-    FILE *pipe = popen(command, "r");
-    cr_assert_not_null(pipe);
-    size_t n = fread(output, 1, sizeof output - 1, pipe);
-    output[n] = 0;
-    int status = pclose(pipe);
-    cr_assert(WIFEXITED(status), "%s died: %s", arguments, output);
-    return WEXITSTATUS(status);
-}
-
-/* A sentence on stderr that begins with the program's name, names `what`, and is one line. */
-static void expect_refusal(const char *arguments, int code, const char *what)
-{
-    int got = run(arguments);
-    cr_expect_eq(got, code, "%s: exit code %d, expected %d: %s", arguments, got, code, output);
-    const char *sentence = strstr(output, "simclr: ");
-    cr_assert_not_null(sentence, "%s: %s", arguments, output);
-    cr_expect(strstr(sentence, what), "%s: expected \"%s\" in: %s", arguments, what, output);
-    cr_expect_eq(strcspn(sentence, "\n") + 1, strlen(sentence), "more than a sentence: %s", output);
-}
-
-static void expect_output(const char *arguments, const char *what)
-{
-    cr_assert_eq(run(arguments), 0, "%s: %s", arguments, output);
-    cr_assert(strstr(output, what), "%s: expected \"%s\" in: %s", arguments, what, output);
-}
+TestSuite(cli, .fini = leave_program, .timeout = 120);
 
 Test(cli, help_and_version)
 {
@@ -118,13 +56,6 @@ Test(cli, environment_chooses_the_isa)
     expect_output("isa --isa scalar", "chosen: scalar (--isa is scalar)");
 }
 
-static bool same_files(const char *a, const char *b)
-{
-    char command[512];
-    snprintf(command, sizeof command, "cmp -s %s %s", a, b);
-    return system(command) == 0;
-}
-
 Test(cli, train_and_repeat)
 {
     if (!have_program())
@@ -138,8 +69,8 @@ Test(cli, train_and_repeat)
     struct stat st;
     cr_assert_eq(stat("runs/shapes-1/checkpoint-00000010.safetensors", &st), 0, "%s", output);
     cr_expect(same_files("runs/shapes-1/checkpoint-00000010.safetensors", "runs/shapes-2/checkpoint-00000010.safetensors"));
-    expect_refusal("train -o runs/shapes-1 " TINY, 2, "--resume");
-    expect_refusal("train -o runs/shapes-1 --resume --epochs 3 --threads 1", 2, "\"epochs\": 2, not \"epochs\": 3");
+    expect_refusal("train -o runs/shapes-1 " TINY, 2, "already holds a run (checkpoint-00000010.safetensors); go on with --resume");
+    expect_refusal("train -o runs/shapes-1 --resume --epochs 3 --threads 1", 2, "--epochs 2, not --epochs 3; a run keeps its epochs, which its learning rate follows");
     expect_output("train -o runs/shapes-1 --resume --threads 1", "the run was complete");
 }
 
@@ -150,15 +81,6 @@ Test(cli, the_references_command_line)
     expect_output("train " TINY " --batch_size=32 --lr=0.003 --epochs=1 -o r", "epoch 1/1");
     expect_output("train --config r/config.json -o s --threads 1 --wd 1e-4 --out-dim 16 --temperature 0.07 --n-views 2 -b 32", "epoch 1/1");
     cr_expect(same_files("r/checkpoint-00000001.safetensors", "s/checkpoint-00000001.safetensors"));
-}
-
-/* metrics.jsonl without what was timed */
-static bool same_metrics(const char *a, const char *b)
-{
-    char command[512];
-    snprintf(command, sizeof command, "sed 's/, .perf.*//' %s/metrics.jsonl >a.txt && sed 's/, .perf.*//' %s/metrics.jsonl >b.txt && "
-             "test -s a.txt && cmp -s a.txt b.txt", a, b);
-    return system(command) == 0;
 }
 
 /* The generated pictures keep their bytes, labels and test split, so nothing that is trained or evaluated changes. */
@@ -185,33 +107,6 @@ Test(cli, training_on_a_packed_set_is_training_on_the_set)
     expect_refusal("pack -o t.npy --epochs 3", 2, "--epochs");
 }
 
-static void pause_for(double seconds)
-{
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&t, NULL);
-}
-
-/* Starts the program and sends it `signal` once the file has that many bytes, or after a minute; returns its exit code. */
-static int interrupt_when(const char *file, off_t bytes, int signal, const char *const argv[])
-{
-    pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        int out = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        dup2(out, 1);
-        dup2(out, 2);
-        execv(binary, (char *const *)argv);
-        _exit(127);
-    }
-    struct stat st;
-    for (int i = 0; i < 3000 && (stat(file, &st) != 0 || st.st_size < bytes); i++)
-        pause_for(0.02);
-    kill(child, signal);
-    int status;
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 /* A pack of many seconds, once it writes. */
 static int interrupt_pack(int signal)
 {
@@ -223,7 +118,7 @@ Test(cli, an_interrupted_pack_leaves_no_file)
 {
     if (!have_program())
         return;
-    cr_expect_eq(interrupt_pack(SIGINT), 1);
+    cr_expect_eq(interrupt_pack(SIGINT), 128 + SIGINT);
     cr_expect_eq(system("grep -q '^simclr: stopped after .* of 5000 images; nothing was written' out.txt"), 0);
     cr_expect_eq(system("test \"$(ls)\" = out.txt"), 0, "nothing else is left");
     cr_expect_eq(interrupt_pack(SIGKILL), -SIGKILL);
@@ -247,8 +142,8 @@ Test(cli, an_interrupted_run_goes_on_to_the_same_weights)
     if (!have_program())
         return;
     int code = interrupt("stopped", SIGINT);
-    cr_assert(code == 1 || code == 0, "exit code %d", code); /* 0: it was done before the signal came */
-    if (code == 1) {
+    cr_assert(code == 128 + SIGINT || code == 0, "exit code %d", code); /* 0: it was done before the signal came */
+    if (code) {
         cr_assert_eq(system("grep -q 'simclr: stopped after step' out.txt && grep -q -e '--resume -o stopped' out.txt"), 0);
         expect_output("train --resume -o stopped --threads 1", "kNN untrained");
     }

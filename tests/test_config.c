@@ -1,6 +1,7 @@
 /* Settings by name: ranges, config.json there and back, metrics.jsonl. */
 #include "io/file.h"
 #include "io/number.h"
+#include "tests/temp_files.h"
 #include "train/config.h"
 #include "train/metrics.h"
 
@@ -258,8 +259,8 @@ Test(config, metrics)
     struct metrics m = {.epoch = 1, .step = 10, .loss = 5.25, .loss_place = 0.5, .retrieval1 = 0.1, .lr = 0.06, .knn = -1, .knn_untrained = -1};
     json_t *last;
     char file[128];
-    cr_assert_eq(metrics_rewind(folder, 0, &err), SIMCLR_OK, "no file is fine");
-    for (int i = 0; i < 3; i++, m.step += 10)
+    cr_assert_eq(metrics_rewind(folder, 10, 0, &err), SIMCLR_OK, "no file is fine");
+    for (int i = 0; i < 3; i++, m.epoch++, m.step += 10)
         cr_assert_eq(metrics_append(folder, &m, &err), SIMCLR_OK, "%s", err.text);
     cr_assert_eq(count_lines(&last), 3);
     cr_assert_eq(json_integer_value(json_object_get(last, "step")), 30);
@@ -272,7 +273,7 @@ Test(config, metrics)
     FILE *f = fopen(file, "a");
     fputs("{\"epoch\": 2, \"st", f); /* torn by a crash */
     fclose(f);
-    cr_assert_eq(metrics_rewind(folder, 20, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(metrics_rewind(folder, 10, 20, &err), SIMCLR_OK, "%s", err.text);
     cr_assert_eq(count_lines(&last), 2);
     json_decref(last);
     m = (struct metrics){.epoch = 2, .step = 25, .loss = NAN, .knn = 0.5, .knn_untrained = 0.25};
@@ -280,6 +281,38 @@ Test(config, metrics)
     cr_assert_eq(count_lines(&last), 3);
     cr_assert(json_is_null(json_object_get(last, "loss")) && json_real_value(json_object_get(last, "knn")) == 0.5);
     json_decref(last);
+    cr_expect_eq(metrics_rewind(folder, 9, 30, &err), SIMCLR_ERR_USAGE, "a run of other epochs");
+    cr_expect(strstr(err.text, "line 1 of ") && strstr(err.text, "metrics.jsonl is not of this run; move that file away"), "%s", err.text);
     cr_assert_eq(metrics_append("/nonexistent", &m, &err), SIMCLR_ERR_IO);
     cr_assert(strstr(err.text, "/nonexistent/metrics.jsonl"), "%s", err.text);
+}
+
+/* What another program, or another run, left under that name stays as it is; what a power cut leaves of a line does not. */
+Test(config, metrics_of_others_are_not_touched)
+{
+    const struct {
+        const char *text;
+        size_t size;
+        bool own;
+    } cases[] = {
+        {"epoch,loss\n1,2.5\n", 17, false},
+        {"notes", 5, false},
+        {"{\"epoch\": 1, \"step\": 4}\n{\"loss\": 2}\n", 36, false},
+        {"{\"epoch\": 2, \"step\": 8}\n{\"epoch\": 1, \"step\": 4}\n", 48, false},
+        {"{\"epoch\": 1, \"step\": 40}\n", 25, false},
+        {"{\"epoch\": 1, \"step\": 4}\n{\"ep", 28, true},
+        {"{\"epoch\": 1, \"step\": 4}\n\0\0\0\0", 28, true},
+        {"{\"epoch\": 1, \"step\": 4}\n{\"e\0\0", 29, true},
+        {"", 0, true},
+    };
+    const char *metrics = temp_path(folder, "metrics.jsonl");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        temp_write(metrics, cases[i].text, cases[i].size);
+        cr_expect_eq(metrics_rewind(folder, 4, 8, &err), cases[i].own ? SIMCLR_OK : SIMCLR_ERR_USAGE, "case %zu", i);
+        void *now;
+        size_t size, kept = !cases[i].own ? cases[i].size : cases[i].size ? 24 : 0;
+        cr_assert_eq(file_read(&now, &size, metrics, 1 << 16, NULL), SIMCLR_OK);
+        cr_expect(size == kept && memcmp(now, cases[i].text, kept) == 0, "case %zu: %zu bytes", i, size);
+        free(now);
+    }
 }

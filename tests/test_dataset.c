@@ -401,7 +401,8 @@ Test(dataset, npy_errors)
     const struct {
         const char *dict, *part, *other;
     } cases[] = {
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "<f4", "astype"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "<f4", "(floats of 0 to 1: times 255)"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "Python objects", "numpy.stack"},
         {"{'descr': '|u1', 'fortran_order': True, 'shape': (1, 2, 2, 3), }", "Fortran", "ascontiguousarray"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }", "1 dimensions", "(N, H, W, C)"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3, 2, 2), }", "(1, 3, 2, 2)", "transpose"},

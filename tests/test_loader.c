@@ -1,13 +1,16 @@
 /* Batches: the epoch's order, streams per image, broken images, caches and threads that change nothing. */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "data/dataset_format.h"
 #include "data/loader.h"
 #include "simd/dispatch.h"
 #include "tests/temp_files.h"
 
 #include <criterion/criterion.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SIDE = 8, COUNT = 12, FLOATS = SIDE * SIDE * 3, ROOM = 1 << 20 };
@@ -41,7 +44,7 @@ static struct loader *make(const struct dataset *set, int threads, size_t cache)
     struct loader *loader;
     struct simclr_error err;
     cr_assert_eq(loader_create(&loader, set, items, count, &config, engine, &err), SIMCLR_OK, "%s", err.text);
-    loader_cache(loader, cache);
+    loader_cache(loader, cache, false);
     return loader;
 }
 
@@ -213,6 +216,82 @@ Test(loader, what_is_cached_is_not_read_again)
     cr_expect_neq(loader_batch(passing, got, 3, 0, 4, &err), SIMCLR_OK);
     loader_free(cached);
     loader_free(passing);
+    dataset_close(set);
+}
+
+/* A set that notes what is asked for ahead, in order. */
+static uint32_t asked[64];
+static atomic_int asked_count;
+
+static enum simclr_status read_grey(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)
+{
+    (void)set, (void)err;
+    *image = (struct image){.h = SIDE, .w = SIDE, .c = 3, .pixels = malloc(FLOATS), .owned = 1};
+    memset(image->pixels, (int)index, FLOATS);
+    return SIMCLR_OK;
+}
+
+static void note_asked(const struct dataset *set, size_t index)
+{
+    (void)set;
+    int at = atomic_load(&asked_count);
+    if (at < 64)
+        asked[at] = (uint32_t)index;
+    atomic_store(&asked_count, at + 1);
+}
+
+/* The other thread asks for so many in all, and for no more. */
+static bool asked_for(int count)
+{
+    for (int tries = 0; tries < 2000 && atomic_load(&asked_count) < count; tries++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    return atomic_load(&asked_count) == count;
+}
+
+/* This batch and the next, each image once, in the order in which they are needed. */
+Test(loader, the_next_batch_is_read_ahead)
+{
+    const struct dataset_format noting = {.read = read_grey, .prefetch = note_asked};
+    const struct dataset set = {.format = &noting, .kind = "test", .total = COUNT, .size = COUNT, .channels = 3};
+    static float out[2 * COUNT * FLOATS];
+    struct simclr_error err;
+    uint32_t order[COUNT];
+    struct rng shuffle = rng_stream(5, RNG_SHUFFLE, 2, 0);
+    rng_permutation(&shuffle, order, COUNT);
+    struct loader *loader = make(&set, 2, 0), *cached = make(&set, 2, ROOM);
+    for (int step = 0; step < 4; step++) {
+        batch(loader, out, 2, (size_t)step * 3, 3);
+        int count = step < 3 ? 3 * (step + 2) : COUNT;
+        cr_assert(asked_for(count), "step %d: %d", step, atomic_load(&asked_count));
+        cr_assert_arr_eq(asked, order, (size_t)count * sizeof *order, "step %d", step);
+    }
+    atomic_store(&asked_count, 0);
+    cr_assert_eq(loader_clean(loader, out, NULL, 0, 3, &err), SIMCLR_OK);
+    cr_expect(asked_for(6) && asked[0] == 0 && asked[5] == 5);
+    atomic_store(&asked_count, 0);
+    epoch_of(cached, out, 1, COUNT);
+    cr_expect(asked_for(COUNT));
+    epoch_of(cached, out, 2, COUNT);
+    cr_expect(asked_for(COUNT), "what is in memory is not asked for");
+    loader_free(loader);
+    loader_free(cached);
+}
+
+/* Nothing is read once it is asked to stop. */
+static bool stop_now(void) { return true; }
+Test(loader, stops_when_asked)
+{
+    struct dataset *set = pictures(4);
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2, .stop = stop_now};
+    struct loader_config config = {.image_size = SIDE, .channels = 3};
+    const uint32_t items[] = {0, 1, 2, 3};
+    struct loader *loader;
+    float out[4 * FLOATS];
+    struct simclr_error err;
+    cr_assert_eq(loader_create(&loader, set, items, 4, &config, &engine, &err), SIMCLR_OK);
+    cr_expect_eq(loader_clean(loader, out, NULL, 0, 4, &err), SIMCLR_ERR_CANCELLED);
+    loader_free(loader);
     dataset_close(set);
 }
 

@@ -387,3 +387,128 @@ Test(recovery, a_folder_that_goes_away_ends_the_run)
         expect_same_run("whole", moves[i].to);
     }
 }
+
+/* ---- beginnings ---- */
+
+/* The next try, with what was wrong mended, needs no other folder. */
+Test(recovery, a_run_that_fails_before_its_first_step_leaves_nothing)
+{
+    static const uint8_t bad[] = "BM";
+    struct train_config own = config;
+    config.batch_size = 100;
+    cr_expect_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    config = own;
+    for (int i = 0; i < 8; i++) /* found out in the first batch */
+        temp_write(temp_path(root, "photos/%d.bmp", i), bad, 2);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
+    config.network.image_size = SIDE;
+    cr_expect_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_ERR_FORMAT);
+    expect_in(err.text, "none of the 8 images can be read");
+    cr_expect_eq(rmdir(temp_path(root, "run")), 0, "something is left");
+    config = own;
+    run_whole("run");
+}
+
+Test(recovery, files_that_are_not_this_runs_are_not_touched)
+{
+    const char *const names[] = {"metrics.jsonl", "broken.txt"};
+    size_t size;
+    for (int i = 0; i < 2; i++) {
+        temp_write(temp_path(root, "taken/%s", names[i]), "mine\n", 5);
+        for (int resume = 0; resume < 2; resume++) {
+            cr_expect_eq(run_on("auto", 1, "taken", resume, (struct interruption){0}), SIMCLR_ERR_USAGE);
+            expect_in(err.text, temp_path(root, "taken/%s is there already, and of no run that can be resumed; move it away", names[i]));
+        }
+        char *text = file_of(&size, "taken", names[i]);
+        cr_expect_str_eq(text, "mine\n");
+        free(text);
+        unlink(temp_path(root, "taken/%s", names[i]));
+    }
+    stop_at_seven("run");
+    temp_write(temp_path(root, "run/metrics.jsonl"), "mine\n", 5);
+    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    expect_in(err.text, "run/metrics.jsonl is not of this run; move that file away");
+    free(file_of(&size, "run", "metrics.jsonl"));
+    cr_expect_eq(size, 5);
+    temp_write(temp_path(root, "other/checkpoint-00000002.safetensors"), "", 0);
+    cr_expect_eq(run_on("auto", 1, "other", false, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    expect_in(err.text, "other already holds a run (checkpoint-00000002.safetensors); go on with --resume");
+}
+
+/* All that differ, by name and with both values; a run without a checkpoint has settings too. */
+Test(recovery, settings_that_differ_are_named)
+{
+    struct train_config own = config;
+    stop_at_seven("run");
+    copy_run("run", "early");
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(unlink(temp_path(root, "early/checkpoint-0000000%d.safetensors", (int[]){3, 6, 7}[i])), 0);
+    config.limit = 16;
+    config.batch_size = 5;
+    config.keep_last = true;
+    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    expect_in(err.text, "was trained with --limit 0, --batch-size 4, --no-keep-last, not --limit 16, --batch-size 5, --keep-last; leave out");
+    unlink(temp_path(root, "run/config.json")); /* then the checkpoint's word holds */
+    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    expect_in(err.text, NEWEST " was trained with --limit 0, --batch-size 4, --no-keep-last, not ");
+    config = own;
+    config.epochs = 3;
+    cr_expect_eq(run_on("auto", 1, "early", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
+    expect_in(err.text, "early/config.json was trained with --epochs 2, not --epochs 3; a run keeps its epochs, which its learning rate "
+                        "follows: for others train anew, with -o ANOTHER");
+}
+
+/* ---- stopping ---- */
+
+static bool stop_now;
+static bool wants_stop(void) { return stop_now; }
+
+/* Sets the flag as evaluation number *ctx begins. */
+static int stop_in_evaluation(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    (void)epoch_done;
+    int *left = ctx;
+    stop_now |= strcmp(progress->phase, "knn") == 0 && (*left)-- == 0;
+    return 0;
+}
+
+static enum simclr_status stopped_in(int evaluation, const char *run)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 2, .stop = wants_stop};
+    stop_now = false;
+    return train_run(&config, temp_path(root, "%s", run), true, &engine, stop_in_evaluation, &evaluation, &result, &err);
+}
+
+Test(recovery, an_evaluation_that_was_left_is_made_again)
+{
+    run_whole("whole");
+    cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);
+    cr_expect_str_eq(err.text, "stopped before the first step; nothing was lost");
+    cr_expect_eq(rmdir(temp_path(root, "run")), 0);
+    cr_expect_eq(stopped_in(1, "run"), SIMCLR_ERR_CANCELLED);
+    expect_in(err.text, "stopped after step 4 of 8; go on with --resume -o ");
+    cr_expect(!is_there("run", "metrics.jsonl"));
+    for (int i = 0; i < 2; i++) { /* again at once, which trains nothing */
+        cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);
+        cr_expect_eq(result.trained, 0);
+    }
+    cr_expect_eq(stopped_in(1, "run"), SIMCLR_ERR_CANCELLED);
+    expect_in(err.text, "stopped after step 8 of 8");
+    resume_on("auto", 1, "run");
+    cr_expect(result.trained == 0 && result.knn >= 0);
+    expect_same_run("whole", "run");
+    resume_on("auto", 1, "run");
+    expect_same_run("whole", "run");
+}
+
+/* Asked while the images are looked for. */
+Test(recovery, a_long_list_of_images_is_left)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1, .stop = wants_stop};
+    write_gradient(temp_path(root, "photos/1.bmp"), SIDE, SIDE, 1);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
+    stop_now = true;
+    cr_expect_eq(train_run(&config, temp_path(root, "run"), false, &engine, NULL, NULL, &result, &err), SIMCLR_ERR_CANCELLED);
+    expect_in(err.text, "stopped while the images in ");
+    cr_expect_eq(rmdir(temp_path(root, "run")), 0);
+}

@@ -7,9 +7,11 @@
 #include "train/checkpoint.h"
 #include "train/run_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -225,10 +227,10 @@ Test(trainer, another_run_is_refused)
     own = config;
     expect_refusal("run", false, "already holds a run");
     config.lr = 0.5;
-    expect_refusal("run", true, "was trained with \"lr\": 0.0003, not \"lr\": 0.5");
+    expect_refusal("run", true, "config.json was trained with --lr 0.0003, not --lr 0.5; leave out");
     config = own;
     config.knn_every = 0;
-    expect_refusal("run", true, "without switching --knn-every");
+    expect_refusal("run", true, "its --knn-every is 1, not 0");
     config = own;
     write_set("other", 3);
     snprintf(config.data, sizeof config.data, "%s", temp_path(root, "other.npy"));
@@ -280,4 +282,136 @@ Test(trainer, checkpoints_of_long_runs_are_found)
     temp_write(temp_path(root, "run/checkpoint-100000000.safetensors"), "", 0);
     checkpoint_newest(path, sizeof path, temp_path(root, "run"));
     cr_expect_str_eq(path, temp_path(root, "run/checkpoint-100000000.safetensors"));
+}
+
+static double metric(const char *run, const char *key)
+{
+    size_t size;
+    char *text = file_of(&size, run, "metrics.jsonl"), *at = strstr(text, key);
+    cr_assert_not_null(at, "%s", text);
+    double value = strtod(at + strlen(key), NULL);
+    free(text);
+    return value;
+}
+
+/* Means over an epoch as they are told after each of its steps. */
+struct told_means {
+    double loss[16], floor, ceiling;
+};
+
+static int note_means(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    struct told_means *told_means = ctx;
+    (void)epoch_done;
+    if (strcmp(progress->phase, "train") == 0) {
+        told_means->loss[progress->step] = progress->loss;
+        told_means->floor = progress->floor;
+        told_means->ceiling = progress->ceiling;
+    }
+    return 0;
+}
+
+static void run_noted(const char *run, struct told_means *told_means)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1};
+    cr_assert_eq(train_run(&config, temp_path(root, "%s", run), false, &engine, note_means, told_means, &result, &err), SIMCLR_OK, "%s", err.text);
+}
+
+/* Four batches of 4 and one of 2, which weighs half of the others; its loss is that of the last of nine batches of 2. */
+Test(trainer, a_short_last_batch_counts_by_its_images)
+{
+    struct told_means fours, twos;
+    config.epochs = 1;
+    config.lr = 0;
+    config.keep_last = true;
+    run_noted("fours", &fours);
+    config.batch_size = 2;
+    run_noted("twos", &twos);
+    double last = 9 * twos.loss[9] - 8 * twos.loss[8], mean = (4 * fours.loss[4] + 0.5 * last) / 4.5;
+    cr_expect_lt(fabs(fours.loss[5] - mean), 1e-9, "%.17g for %.17g", fours.loss[5], mean);
+    cr_expect_eq(metric("fours", "\"loss\": "), fours.loss[5]);
+    cr_expect_lt(fabs(fours.ceiling - (4 * log(7) + 0.5 * log(3)) / 4.5), 1e-9);
+    cr_expect_lt(fabs(metric("fours", "\"loss_place\": ") - (fours.ceiling - mean) / (fours.ceiling - fours.floor)), 1e-9);
+}
+
+Test(trainer, advice_that_works)
+{
+    config.limit = 1;
+    expect_refusal("run", false, "there is only one image to train on, and its views need others to differ from; raise --limit");
+    config.limit = 3;
+    expect_refusal("run", false, "--batch-size 4 is larger than the set's 3 images; use 3 or less");
+    config.batch_size = 3;
+    run_whole("run");
+}
+
+/* ---- memory ---- */
+
+enum { LARGE = 256, LARGE_COUNT = 40, LARGE_BYTES = LARGE * LARGE * 3 }; /* 7.5 MB decoded, small files */
+
+static void write_large(void)
+{
+    uint8_t *pixels = malloc(LARGE_BYTES);
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        paint_flat(pixels, LARGE, LARGE, i, i, i);
+        struct file_bytes file = encode_png(pixels, LARGE, LARGE, 3);
+        temp_write(temp_path(root, "large/%02d.png", i), file.data, file.size);
+        free(file.data);
+    }
+    free(pixels);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "large"));
+    config.network.image_size = SIDE;
+}
+
+/* How many of the images are in memory once all were read, in a process that may grow by so much: those that can be had again when
+ * their files are gone. < 0: reading them failed, and err says why. */
+static int images_kept(enum cache_mode mode, size_t megabytes)
+{
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
+    struct run_data data;
+    struct rlimit space;
+    unsigned long pages = 0;
+    const char *const *messages;
+    cr_assert_eq(run_data_open(&data, &config, &engine, &err), SIMCLR_OK, "%s", err.text);
+    float *out = malloc(LARGE_COUNT * loader_image_floats(data.train) * sizeof *out);
+    FILE *statm = fopen("/proc/self/statm", "r");
+    cr_assert(statm && fscanf(statm, "%lu", &pages) == 1 && getrlimit(RLIMIT_AS, &space) == 0);
+    fclose(statm);
+    space.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + (megabytes << 20);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &space), 0);
+    run_data_cache(&data, mode);
+    if (loader_clean(data.train, out, NULL, 0, LARGE_COUNT, &err) != SIMCLR_OK)
+        return -1;
+    cr_assert_eq(rename(config.data, temp_path(root, "gone")), 0);
+    cr_assert_eq(loader_clean(data.train, out, NULL, 0, LARGE_COUNT, &err), SIMCLR_OK, "%s", err.text);
+    int kept = LARGE_COUNT - (int)loader_broken(data.train, &messages);
+    run_data_close(&data);
+    free(out);
+    return kept;
+}
+
+/* 3 / 8 of 8 MB are 16 of these images. */
+Test(trainer, the_automatic_cache_takes_a_share_of_free_memory)
+{
+    write_large();
+    int kept = images_kept(CACHE_AUTO, 8);
+    cr_expect(kept >= 12 && kept <= 16, "%d are in memory", kept);
+}
+
+Test(trainer, the_automatic_cache_takes_all_where_there_is_room)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_AUTO, 64), LARGE_COUNT);
+}
+
+Test(trainer, a_cache_of_all_says_when_not_all_fit)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_RAM, 7), -1);
+    cr_expect(strstr(err.text, "the decoded images do not all fit into the memory that is free (6 MB); use --cache auto or none"), "%s", err.text);
+}
+
+Test(trainer, a_cache_of_all_takes_most_of_memory)
+{
+    write_large();
+    cr_expect_eq(images_kept(CACHE_RAM, 16), LARGE_COUNT, "%s", err.text);
 }

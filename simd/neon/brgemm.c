@@ -98,7 +98,8 @@ ALWAYS_INLINE void tile_tn_by_lane(const int mr, const bool wide, const struct p
     for (int i = 0; i < mr; i++) {
         float *c = g->c + (i0 + i) * g->ldc;
         vf old[2] = {vf_zero(), vf_zero()};
-        load_columns(old, c, wide, g->n);
+        if (g->accumulate)
+            load_columns(old, c, wide, g->n);
         acc[i][0] = vf_add(old[0], acc[i][0]);
         acc[i][1] = vf_add(old[1], acc[i][1]);
         store_columns(c, acc[i], wide, g->n);
@@ -136,7 +137,8 @@ ALWAYS_INLINE void tile_tn_of(int rows, const bool wide, const struct product *g
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
                     int m, int n, int k, int taps, bool accumulate)
 {
-    const struct product g = {c, c_row, 0, a, a_row, a_tap, b, m, n, k, taps, accumulate, NULL, 0};
+    const struct product g = {.c = c, .c_row = c_row, .a = a, .a_row = a_row, .a_tap = a_tap, .b = b, .m = m, .n = n, .k = k, .taps = taps,
+                              .accumulate = accumulate};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
         if (n > VL)
@@ -145,10 +147,13 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
             tile_of(rows + (t < extra), false, &g, i0);
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
-                       const float *soon, ptrdiff_t soon_row)
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+                       float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row)
 {
-    struct product g = {c, NULL, ldc, a, a_row, NULL, b, m, n, k, 1, false, soon ? soon : a, soon ? soon_row : 0};
+    if (packed)
+        ISA_FN(pack_b)(packed, b, ldb, k, n);
+    struct product g = {.c = c, .ldc = ldc, .a = a, .a_row = a_row, .b = packed ? packed : b, .m = m, .n = n, .k = k,
+                        .accumulate = accumulate, .soon = soon ? soon : a, .soon_row = soon ? soon_row : 0};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), g.soon += soon ? LINE_FLOATS : 0, t++)
         if (n > VL)

@@ -31,10 +31,14 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
     }
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, int m, int n, int k,
-                       const float *soon, ptrdiff_t soon_row)
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+                       float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row)
 {
     (void)soon, (void)soon_row;
+    if (packed) {
+        ISA_FN(pack_b)(packed, b, ldb, k, n);
+        b = packed;
+    }
     for (int i0 = 0; i0 < m; i0 += GEMM_MR) {
         int rows = m - i0 < GEMM_MR ? m - i0 : GEMM_MR;
         float acc[GEMM_MR][GEMM_NR] = {{0.0f}};
@@ -46,6 +50,6 @@ void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t 
             }
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < n; j++)
-                c[(i0 + i) * ldc + j] += acc[i][j];
+                c[(i0 + i) * ldc + j] = (accumulate ? c[(i0 + i) * ldc + j] : 0.0f) + acc[i][j];
     }
 }

@@ -19,6 +19,8 @@ struct product {
     const float *b;
     int m, n, k, taps;
     bool accumulate;
+    ptrdiff_t ldb;          /* brgemm_tn: of b where it packs */
+    float *packed;          /* NULL: b is packed already */
     const float *soon;      /* brgemm_tn: never NULL, what is there already if nothing is wanted */
     ptrdiff_t soon_row;
 };
@@ -56,7 +58,7 @@ ALWAYS_INLINE void step(vf acc[][2], const float *const a[], ptrdiff_t p, const 
 /* Rows of C are fetched while the products are formed, for from memory they would stall the tile's end, or the next one's begin:
  * one row every FETCH_STEPS steps of k. All of them at once take every line buffer that A and B wait for: a product of 64 channels
  * and 256 outputs then runs at 78 % of peak instead of 88. */
-enum { FETCH_STEPS = 4 };
+enum { FETCH_STEPS = 4, BRIEF_FETCH_STEPS = 2 };
 
 ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
 {
@@ -66,8 +68,9 @@ ALWAYS_INLINE void fetch_row(const float *c, const bool wide)
 }
 
 /* Rows i0 .. i0 + mr of brgemm. */
-ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, int i0)
+ALWAYS_INLINE void tile(const int mr, const bool wide, const bool brief, const struct product *g, int i0)
 {
+    const ptrdiff_t fetch_steps = brief ? BRIEF_FETCH_STEPS : FETCH_STEPS;
     const ptrdiff_t *c_row = g->c_row + i0, *a_row = g->a_row + i0;
     vf acc[GEMM_MR][2];
     UNROLL
@@ -93,11 +96,11 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
             a[i] = g->a + g->a_tap[t] + a_row[i] + k;
         ptrdiff_t p = -k; /* up to zero: no register for its end */
 #pragma GCC unroll 1
-        for (; p <= -FETCH_STEPS; p += FETCH_STEPS, b += FETCH_STEPS * GEMM_NR) {
+        for (; p <= -fetch_steps; p += fetch_steps, b += fetch_steps * GEMM_NR) {
             fetch_row(g->c + *next, wide);
             next += next < last;
 #pragma GCC unroll 2
-            for (ptrdiff_t q = 0; q < FETCH_STEPS; q++)
+            for (ptrdiff_t q = 0; q < fetch_steps; q++)
                 step(acc, a, p + q, b + q * GEMM_NR, mr, wide);
         }
 #pragma GCC unroll 1
@@ -113,8 +116,9 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const struct product *g, 
 /* Rows i0 .. i0 + mr of brgemm_tn: the broadcasts of a step are mr consecutive floats, from one pointer: here is room for another
  * to fetch with. A line every step asks for less than memory gives; in bursts between calls, products of 256 by 64 channels, whose
  * operands come from memory, reach 66 % of peak instead of 86. C is fetched at once: it is mostly in L2
- * already, and row by row won nothing. */
-ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *g, int i0)
+ * already, and row by row won nothing. Packing costs two stores a step here, for which the FMAs leave time; by itself it would take
+ * 8 % of the time of 64 rows. Only whole panels are packed here. */
+ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const bool packing, const struct product *g, int i0)
 {
     vf acc[GEMM_MR][2];
     UNROLL
@@ -123,21 +127,34 @@ ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const struct product *
         fetch_row(g->c + (i0 + i) * g->ldc, wide);
     }
 
-    const float *b = g->b, *soon = g->soon;
-    for (ptrdiff_t p = 0; p < g->k; p++, b += GEMM_NR, soon += g->soon_row) {
+    /* All that the loop needs, for the compiler must take its stores to change what g points to. */
+    const float *b = g->b, *soon = g->soon, *const a = g->a + i0;
+    const ptrdiff_t *const a_row = g->a_row, b_step = packing ? g->ldb : GEMM_NR, soon_step = g->soon_row, k = g->k;
+    float *packed = g->packed;
+    for (ptrdiff_t p = 0; p < k; p++, b += b_step, soon += soon_step) {
         __builtin_prefetch(soon, 0, 2);
-        const float *a[GEMM_MR];
+        const vf b0 = vf_load(b), b1 = wide ? vf_load(b + VL) : vf_zero();
+        if (packing) {
+            vf_store(packed, b0);
+            vf_store(packed + VL, b1);
+            packed += GEMM_NR;
+        }
+        const float *row = a + a_row[p];
         UNROLL
-        for (int i = 0; i < mr; i++)
-            a[i] = g->a + g->a_row[p] + i0 + i;
-        step(acc, a, 0, b, mr, wide);
+        for (int i = 0; i < mr; i++) {
+            const vf x = vf_set1(row[i]);
+            acc[i][0] = vf_fma(x, b0, acc[i][0]);
+            if (wide)
+                acc[i][1] = vf_fma(x, b1, acc[i][1]);
+        }
     }
 
     UNROLL
     for (int i = 0; i < mr; i++) {
         float *c = g->c + (i0 + i) * g->ldc;
         vf old[2] = {vf_zero(), vf_zero()};
-        load_columns(old, c, wide, g->n);
+        if (g->accumulate)
+            load_columns(old, c, wide, g->n);
         acc[i][0] = vf_add(old[0], acc[i][0]);
         acc[i][1] = vf_add(old[1], acc[i][1]);
         store_columns(c, acc[i], wide, g->n);

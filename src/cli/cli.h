@@ -1,4 +1,5 @@
-/* The program's subcommands and what they share. Only src/cli prints and returns exit codes: 0 done, 1 failed, 2 misused. */
+/* The program's subcommands and what they share. Only src/cli prints and returns exit codes: 0 done, 1 failed, 2 misused,
+ * 128 + n stopped by signal n. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -8,6 +9,7 @@
 #include "train/config.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
 
@@ -28,7 +30,13 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
 struct option cli_setting(const struct setting *setting, struct train_config *config);
 option_set_fn cli_set_setting;
 
-/* From here on Ctrl-C and SIGTERM set the flag that is returned, the first time; the second one kills. */
-const volatile sig_atomic_t *cli_catch_stop(void);
+/* What is used without DATA: the folder if it is there, else the generated set (""). */
+#define CLI_DEFAULT_DATA "data/stl10_binary"
+void cli_default_data(struct train_config *config);
+
+/* From here on the first of SIGINT (Ctrl-C), SIGTERM and SIGHUP only makes cli_stopped true; the second one, of any kind, kills. */
+void cli_catch_stop(void);
+bool cli_stopped(void);
+int cli_stop_code(void); /* the exit code of a program that was stopped: 128 + the signal's number, as a shell has it */
 
 #endif

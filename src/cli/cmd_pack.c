@@ -14,7 +14,7 @@ struct pack_command {
     struct train_config config;
     const char *output, *isa;
     int threads;
-    bool help;
+    bool help, no_data;
 };
 
 static const struct setting *find_setting(const char *name)
@@ -56,14 +56,16 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct pack_comm
 static void help(const struct option *options, size_t count)
 {
     printf("Usage: simclr pack [DATA] -o NAME.npy [OPTION...]\n\n"
-           "Decodes and resizes DATA (what train takes; without it the generated set) once, so that training on NAME.npy need not.\n"
-           "An image's shorter side becomes S pixels, antialiased, and the middle of the longer one is kept; what is S x S already\n"
+           "Decodes and resizes DATA once, so that training on NAME.npy need not. DATA is what train takes;\n"
+           "without it " CLI_DEFAULT_DATA " if it is there, else the generated set. An image's shorter side\n"
+           "becomes S pixels, antialiased, and the middle of the longer one is kept; what is S x S already\n"
            "keeps its bytes. Files that cannot be read are left out, and listed in NAME.broken.txt.\n\n"
-           "  NAME.npy           (N, S, S, C) bytes: what 'simclr train NAME.npy' trains on, or numpy.load opens\n"
-           "  NAME.labels.npy    (N) int64, where DATA has labels: classes in the order of their folders' names, -1 for none\n"
-           "  NAME.test.npy, NAME.test.labels.npy            the labelled test split, where DATA has one\n"
-           "  NAME.labelled.npy, NAME.labelled.labels.npy    STL-10's labelled pictures beside the unlabelled ones\n\n"
-           "train finds the others beside NAME.npy. They appear when all are whole; a pack that is stopped leaves none.\n");
+           "  NAME.npy           (N, S, S, C) bytes: 'simclr train NAME.npy' and numpy.load take it\n"
+           "  NAME.labels.npy    (N) int64, where DATA has labels: classes by their folders' names, -1 none\n"
+           "  NAME.test.npy, NAME.test.labels.npy          the labelled test split, where DATA has one\n"
+           "  NAME.labelled.npy, NAME.labelled.labels.npy  STL-10's labelled pictures\n\n"
+           "train finds the others beside NAME.npy. They appear when all are whole; a pack that is stopped\n"
+           "(Ctrl-C, SIGTERM, SIGHUP: exit code 130, 143, 129) leaves none.\n");
     options_help(stdout, options, count);
 }
 
@@ -82,6 +84,9 @@ static enum simclr_status parse(struct pack_command *c, int argc, char **argv, s
     }
     if (rest > 0)
         status = train_setting_set(&c->config, find_setting("data"), data, "DATA", err);
+    else
+        cli_default_data(&c->config);
+    c->no_data = rest == 0;
     if (status == SIMCLR_OK && rest > 0 && !data[0])
         status = fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to pack the generated set");
     if (status == SIMCLR_OK && !c->output)
@@ -116,7 +121,11 @@ int cmd_pack(int argc, char **argv)
     status = cli_engine(&engine, c.isa, c.threads, &err);
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
-    struct progress progress = progress_begin(stdout, cli_catch_stop());
+    cli_catch_stop();
+    engine.stop = cli_stopped;
+    if (c.no_data)
+        printf("no DATA given: packing %s\n", c.config.data[0] ? c.config.data : "the generated set of shapes");
+    struct progress progress = progress_begin(stdout);
     status = pack_run(&c.config, c.output, &engine, progress_packed, &progress, &result, &err);
     progress_end(&progress);
     if (status != SIMCLR_OK)

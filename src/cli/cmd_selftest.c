@@ -101,7 +101,7 @@ int cmd_selftest(int argc, char **argv)
     size_t rest_count;
     const struct option options[] = {
         {.name = "isa", .group = "Options", .value = "NAME", .set = option_text, .target = &isa,
-         .help = "test one instruction set; default: SIMCLR_ISA, else all that this machine can run"},
+         .help = "test one instruction set; default: SIMCLR_ISA, else all of this CPU"},
         {.name = "threads", .group = "Options", .value = "N", .set = option_threads, .target = &threads, .help = "default: 1"},
         {.name = "print-golden", .group = "Options", .set = option_switch, .target = &golden,
          .help = "print the hashes as src/cli/selftest_golden.h holds them"},

@@ -21,8 +21,6 @@
 enum { PATH_SIZE = 4096, MOST_OPTIONS = 96 };
 enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that change them */
 
-#define DEFAULT_DATA "data/stl10_binary"
-
 struct train_command {
     struct train_config config;
     const char *output, *config_file, *isa;
@@ -89,9 +87,12 @@ static void help(struct option *options, size_t first, size_t count)
     static char text[MOST_OPTIONS][192];
     add_defaults(options, first, count, text);
     printf("Usage: simclr train [DATA] [OPTION...]\n\n"
-           "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images, CIFAR-10/100 or STL-10 in\n"
-           "binary form, or a .npy of (N, H, W, C) bytes; without it " DEFAULT_DATA " if it is there, else a generated set.\n"
-           "A switch is turned off by --no-NAME. Defaults are in [brackets].\n");
+           "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images,\n"
+           "CIFAR-10/100 or STL-10 in binary form, or a .npy of (N, H, W, C) bytes; without it\n"
+           CLI_DEFAULT_DATA " if it is there, else a generated set.\n"
+           "A switch is turned off by --no-NAME. Defaults are in [brackets].\n\n"
+           "Ctrl-C, SIGTERM or a closed terminal (SIGHUP) save a checkpoint and stop; a second one quits at\n"
+           "once. Exit codes: 0 done, 1 failed, 2 misused, 130, 143 or 129 stopped by those signals.\n");
     options_help(stdout, options, count);
 }
 
@@ -147,8 +148,7 @@ static enum simclr_status parse(struct train_command *c, int argc, char **argv, 
         return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to train on the generated set");
     if (!c->config.data[0] && !loaded) {
         c->no_data = true;
-        if (access(DEFAULT_DATA, R_OK) == 0)
-            strcpy(c->config.data, DEFAULT_DATA);
+        cli_default_data(&c->config);
     }
     return train_config_settle(&c->config, err);
 }
@@ -214,18 +214,27 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
 
 static void announce(const struct train_command *c, const struct engine *engine)
 {
-    const struct train_config *config = &c->config;
     if (c->no_data)
-        printf("no DATA given: training on %s\n", config->data[0] ? DEFAULT_DATA : "the generated set of shapes");
-    printf("simclr %s, %s kernels, %d thread%s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
-           engine->threads == 1 ? "" : "s");
-    printf("resnet%d", config->network.depth);
-    if (config->network.width != 1)
-        printf(" x %g", config->network.width);
-    printf(", batch %d, %d epoch%s on %s\n", config->batch_size, config->epochs, config->epochs == 1 ? "" : "s",
-           config->data[0] ? config->data : "the generated set");
-    printf("run folder: %s\n", c->run);
-    fflush(stdout);
+        printf("no DATA given: training on %s\n", c->config.data[0] ? c->config.data : "the generated set of shapes");
+    printf("simclr %s, %s kernels, %d thread%s\nrun folder: %s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
+           engine->threads == 1 ? "" : "s", c->run);
+}
+
+struct report {
+    const struct train_command *command;
+    const struct engine *engine;
+    struct progress progress;
+};
+
+/* A train_report_fn. */
+static int report(void *ctx, const struct train_progress *progress, bool epoch_done)
+{
+    struct report *r = ctx;
+    if (strcmp(progress->phase, "begin") == 0) {
+        progress_end(&r->progress);
+        announce(r->command, r->engine);
+    }
+    return progress_report(&r->progress, progress, epoch_done);
 }
 
 static void summarize(const struct train_command *c, const struct train_result *result)
@@ -241,15 +250,16 @@ static void summarize(const struct train_command *c, const struct train_result *
     else if (c->config.knn_every > 0)
         printf("no kNN figure: the images have no labels\n");
     printf("\nrun folder: %s\n", c->run);
-    printf("  config.json      every setting; 'simclr train --config %s/config.json' repeats the run\n", c->run);
-    printf("  metrics.jsonl    loss, kNN, alignment and uniformity of every epoch\n");
-    printf("  %s\n                   the encoder under torchvision's names; in Python, for a model of this stem and width:\n"
-           "                   model.load_state_dict(safetensors.torch.load_file(\"%s\"), strict=False)\n",
+    printf("  config.json    every setting; repeat the run with --config %s/config.json\n", c->run);
+    printf("  metrics.jsonl  loss, kNN, alignment and uniformity of every epoch\n");
+    printf("  %s\n      the encoder under torchvision's names; for a model of this stem and width:\n"
+           "      file = \"%s\"\n"
+           "      model.load_state_dict(safetensors.torch.load_file(file), strict=False)\n",
            checkpoint + (strncmp(checkpoint, c->run, strlen(c->run)) == 0 ? strlen(c->run) + 1 : 0), checkpoint);
     if (!c->config.data[0])
         printf("next: your own images, 'simclr train FOLDER -o runs/mine'\n");
     else
-        printf("next: a longer run ('--epochs %d -o ANOTHER') or larger batches usually give a better encoder\n", 4 * c->config.epochs);
+        printf("next: more epochs ('--epochs %d -o ANOTHER') or larger batches often do better\n", 4 * c->config.epochs);
 }
 
 int cmd_train(int argc, char **argv)
@@ -268,13 +278,14 @@ int cmd_train(int argc, char **argv)
     }
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
-    announce(&c, &engine);
-    struct progress progress = progress_begin(stdout, cli_catch_stop());
-    status = train_run(&c.config, c.run, c.resume, &engine, progress_report, &progress, &result, &err);
-    progress_end(&progress);
+    cli_catch_stop();
+    engine.stop = cli_stopped;
+    struct report r = {.command = &c, .engine = &engine, .progress = progress_begin(stdout)};
+    status = train_run(&c.config, c.run, c.resume, &engine, report, &r, &result, &err);
+    progress_end(&r.progress);
     if (status != SIMCLR_OK) {
-        if (c.made_folder)
-            rmdir(c.run); /* only if nothing was written into it */
+        if (c.made_folder && rmdir(c.run) == 0 && !c.output) /* only if nothing was written into it */
+            rmdir("runs");
         return cli_fail(status, &err);
     }
     summarize(&c, &result);

@@ -34,5 +34,6 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
     engine->kernels = isa_resolve(isa);
     engine->threads = threads > 0 ? threads : par_default_threads();
     engine->caches = cache_sizes();
+    engine->stop = NULL;
     return engine->kernels ? SIMCLR_OK : refuse(source, isa, err);
 }

@@ -23,6 +23,8 @@ int cli_fail(enum simclr_status status, const struct simclr_error *err)
 {
     fflush(stdout);
     fprintf(stderr, "simclr: %s\n", err->text);
+    if (status == SIMCLR_ERR_CANCELLED)
+        return cli_stop_code();
     return status == SIMCLR_ERR_USAGE ? EXIT_MISUSED : EXIT_FAILED;
 }
 

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,11 +12,11 @@
 enum { LINE = 1024 };
 static const double BAR_INTERVAL = 0.1, LINE_INTERVAL = 10; /* seconds between updates */
 
-struct progress progress_begin(FILE *out, const volatile sig_atomic_t *stop)
+struct progress progress_begin(FILE *out)
 {
     const char *term = getenv("TERM");
     bool dumb = term && strcmp(term, "dumb") == 0;
-    return (struct progress){.out = out, .terminal = isatty(fileno(out)) && !dumb, .last = clock_seconds(), .stop = stop};
+    return (struct progress){.out = out, .terminal = isatty(fileno(out)) && !dumb, .last = clock_seconds()};
 }
 
 static int columns(FILE *out)
@@ -57,44 +59,70 @@ static void clear_bar(struct progress *p)
     p->bar_shown = false;
 }
 
+/* A reader that went away (simclr train | head) ends nothing: the run is in its folder. It is told once. */
+static void flush(struct progress *p)
+{
+    errno = 0;
+    if (fflush(p->out) == 0 || p->unread)
+        return;
+    p->unread = true;
+    fprintf(stderr, "simclr: the progress cannot be shown any more (%s); the work goes on, Ctrl-C or SIGTERM stops it\n", strerror(errno));
+}
+
 void progress_end(struct progress *progress)
 {
     clear_bar(progress);
-    fflush(progress->out);
+    flush(progress);
 }
 
-/* "1234 images/s, ETA 2:05" */
-static void speed_text(char *text, size_t size, const char *unit, double per_second, double eta_seconds)
+/* A line of fields, each added whole if it fits. */
+struct line {
+    char text[LINE];
+    int used, room;
+};
+
+static __attribute__((format(printf, 3, 4))) void add_field(struct line *line, const char *before, const char *format, ...)
+{
+    char field[256];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(field, sizeof field, format, args), gap = line->used ? (int)strlen(before) : 0;
+    va_end(args);
+    if (n < (int)sizeof field && line->used + gap + n <= line->room)
+        line->used += snprintf(line->text + line->used, (size_t)(LINE - line->used), "%s%s", line->used ? before : "", field);
+}
+
+static void add_speed(struct line *line, const char *before, const char *unit, double per_second)
+{
+    add_field(line, before, "%.*f %s", per_second < 100 ? 1 : 0, per_second, unit);
+}
+
+static void add_eta(struct line *line, const char *before, double seconds)
 {
     char eta[32];
-    progress_duration(eta, eta_seconds);
-    snprintf(text, size, "%.*f %s, ETA %s", per_second < 100 ? 1 : 0, per_second, unit, eta);
+    progress_duration(eta, seconds);
+    add_field(line, before, "ETA %s", eta);
 }
 
-/* "1234 images/s, data 4 %, ETA 2:05" */
-static void print_speed(FILE *out, const struct train_progress *t)
+static void add_loss(struct line *line, const char *before, const struct train_progress *t)
 {
-    char eta[32];
-    progress_duration(eta, t->eta_seconds);
-    fprintf(out, "%.*f images/s, data %.0f %%, ETA %s", t->images_per_second < 100 ? 1 : 0, t->images_per_second, 100 * t->data_share, eta);
-}
-
-/* Adds a field, two spaces before it, if it fits whole. */
-static int add_field(char text[LINE], int n, int room, const char *field)
-{
-    return n + 2 + (int)strlen(field) <= room ? n + snprintf(text + n, (size_t)(LINE - n), "  %s", field) : n;
+    if (t->loss > t->ceiling)
+        add_field(line, before, "loss %.4f (over ceiling)", t->loss);
+    else
+        add_field(line, before, "loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));
 }
 
 /* Columns of the line, without the cursor and the terminal's own "^C". */
 static int room_of(const struct progress *p)
 {
-    return columns(p->out) - 3;
+    return p->terminal ? columns(p->out) - 3 : LINE - 1;
 }
 
-/* The bar takes what the text leaves of the line, at most 30 columns; where that is too little, the percentage or the text alone. */
-static void draw_bar(struct progress *p, double done, const char *text)
+/* The bar takes what the text leaves of the line, at most 30 columns; where that is too little, or done is < 0, the percentage or the text
+ * alone. */
+static void draw_bar(struct progress *p, double done, const struct line *line)
 {
-    int room = room_of(p), left = room - (int)strlen(text), width = left - 9; /* "[", "] 100 % " */
+    int left = done < 0 ? 0 : line->room - line->used, width = left - 9; /* "[", "] 100 % " */
     if (width > 30)
         width = 30;
     fputs("\r", p->out);
@@ -107,47 +135,49 @@ static void draw_bar(struct progress *p, double done, const char *text)
     }
     if (left >= 6)
         fprintf(p->out, "%3.0f %% ", 100 * done);
-    fprintf(p->out, "%.*s\033[K", room, text);
+    fprintf(p->out, "%s\033[K", line->text);
     p->bar_shown = true;
 }
 
 static void show_bar(struct progress *p, const struct train_progress *t)
 {
-    char text[LINE], field[96];
-    int room = room_of(p), n = snprintf(text, sizeof text, "epoch %d/%d", t->epoch, t->epochs);
-    if (t->step > 0 && t->images_per_second > 0) {
-        speed_text(field, sizeof field, "img/s", t->images_per_second, t->eta_seconds);
-        n = add_field(text, n, room, field);
+    struct line line = {.room = room_of(p)};
+    if (strcmp(t->phase, "data") == 0) {
+        add_field(&line, "", "looking at the images");
+    } else {
+        add_field(&line, "", "epoch %d/%d", t->epoch, t->epochs);
+        if (t->images_per_second > 0)
+            add_speed(&line, "  ", "img/s", t->images_per_second);
+        if (t->eta_seconds > 0)
+            add_eta(&line, ", ", t->eta_seconds);
+        if (t->loss > 0)
+            add_loss(&line, "  ", t);
+        if (strcmp(t->phase, "train") != 0)
+            add_field(&line, "  ", "%s", t->phase);
+        else if (t->loss > 0)
+            add_field(&line, "  ", "data %.0f %%", 100 * t->data_share);
     }
-    if (t->loss > 0) {
-        snprintf(field, sizeof field, "loss %.4f (%.0f %%)", t->loss, progress_place(t->loss, t->floor, t->ceiling));
-        n = add_field(text, n, room, field);
-        snprintf(field, sizeof field, "data %.0f %%", 100 * t->data_share);
-        n = add_field(text, n, room, field);
-    }
-    if (strcmp(t->phase, "train") != 0)
-        add_field(text, n, room, t->phase);
-    draw_bar(p, t->steps ? (double)t->step / (double)t->steps : 0, text);
+    draw_bar(p, t->steps ? (double)t->step / (double)t->steps : -1, &line);
 }
 
-static void show_line(struct progress *p, const struct train_progress *t)
+/* What lasts: a line at the end of each epoch, and elsewhere than on a terminal one now and then. */
+static void show_line(struct progress *p, const struct train_progress *t, bool epoch_done)
 {
-    fprintf(p->out, "step %llu/%llu, epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), ",
-            (unsigned long long)t->step, (unsigned long long)t->steps, t->epoch, t->epochs, t->loss,
-            progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor);
-    print_speed(p->out, t);
-    fputc('\n', p->out);
-}
-
-static void show_epoch(struct progress *p, const struct train_progress *t)
-{
-    fprintf(p->out, "epoch %d/%d: loss %.4f (%.0f %% of the way from ceiling %.3f to floor %.3f), retrieval@1 %.1f %%", t->epoch,
-            t->epochs, t->loss, progress_place(t->loss, t->floor, t->ceiling), t->ceiling, t->floor, 100 * t->retrieval1);
-    if (t->knn >= 0)
-        fprintf(p->out, ", kNN %.1f %%", 100 * t->knn);
-    fputs(", ", p->out);
-    print_speed(p->out, t);
-    fputc('\n', p->out);
+    struct line line = {.room = room_of(p)};
+    if (!epoch_done)
+        add_field(&line, "", "step %llu/%llu", (unsigned long long)t->step, (unsigned long long)t->steps);
+    add_field(&line, ", ", "epoch %d/%d", t->epoch, t->epochs);
+    add_loss(&line, ": ", t);
+    if (epoch_done && t->knn >= 0)
+        add_field(&line, ", ", "kNN %.1f %%", 100 * t->knn);
+    if (epoch_done)
+        add_field(&line, ", ", "retrieval@1 %.1f %%", 100 * t->retrieval1);
+    if (t->images_per_second > 0) {
+        add_speed(&line, ", ", "images/s", t->images_per_second);
+        add_field(&line, ", ", "data %.0f %%", 100 * t->data_share);
+    }
+    add_eta(&line, ", ", t->eta_seconds);
+    fprintf(p->out, "%s\n", line.text);
 }
 
 /* Warnings go where errors go. */
@@ -155,26 +185,44 @@ static void show_text(struct progress *p, const struct train_progress *t)
 {
     clear_bar(p);
     if (strcmp(t->phase, "warning") == 0) {
-        fflush(p->out);
+        flush(p);
         fprintf(stderr, "simclr: %s\n", t->text);
     } else {
         fprintf(p->out, "%s\n", t->text);
-        fflush(p->out);
+        flush(p);
     }
 }
 
-static void tell_events(struct progress *p, const struct train_progress *t)
+static const char *plural(uint64_t n)
 {
-    if (!p->untrained_told && t->knn_untrained >= 0 && strcmp(t->phase, "train") == 0) {
-        clear_bar(p);
-        fprintf(p->out, "untrained encoder: kNN %.1f %%\n", 100 * t->knn_untrained);
-        p->untrained_told = true;
-    }
-    if (*p->stop && !p->stop_told) {
-        clear_bar(p);
-        fprintf(p->out, "stopping: writing a checkpoint (once more to stop at once)\n");
-        p->stop_told = true;
-    }
+    return n == 1 ? "" : "s";
+}
+
+/* What is trained, once it is known that it can be. */
+static void show_run(struct progress *p, const struct train_progress *t)
+{
+    const struct train_config *c = t->config;
+    clear_bar(p);
+    fprintf(p->out, "resnet%d", c->network.depth);
+    if (c->network.width != 1)
+        fprintf(p->out, " x %g", c->network.width);
+    fprintf(p->out, ", %d px, batch %d, %d epoch%s of %llu step%s\n", c->network.image_size, c->batch_size, c->epochs,
+            plural((uint64_t)c->epochs), (unsigned long long)t->steps_per_epoch, plural(t->steps_per_epoch));
+    fprintf(p->out, "data: %s\n      %zu image%s to train on", c->data[0] ? c->data : "the generated set", t->images, plural(t->images));
+    if (t->queries > 0)
+        fprintf(p->out, ", %zu others for kNN, %d class%s", t->queries, t->classes, t->classes == 1 ? "" : "es");
+    else
+        fprintf(p->out, ", %s", c->knn_every > 0 ? "no labels for kNN" : "no kNN");
+    fprintf(p->out, "\nloss: %.3f if no two images are told apart (0 %%), %.3f at best (100 %%)\n", t->ceiling, t->floor);
+}
+
+static void tell_untrained(struct progress *p, const struct train_progress *t)
+{
+    if (p->untrained_told || t->knn_untrained < 0 || strcmp(t->phase, "train") != 0)
+        return;
+    clear_bar(p);
+    fprintf(p->out, "untrained encoder: kNN %.1f %%\n", 100 * t->knn_untrained);
+    p->untrained_told = true;
 }
 
 int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
@@ -184,39 +232,42 @@ int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
     bool training = strcmp(t->phase, "train") == 0;
     if (t->text) {
         show_text(p, t);
-        return *p->stop != 0;
+        return 0;
     }
-    tell_events(p, t);
-    if (epoch_done) {
+    tell_untrained(p, t);
+    if (strcmp(t->phase, "begin") == 0) {
+        show_run(p, t);
+    } else if (epoch_done) {
         clear_bar(p);
-        show_epoch(p, t);
+        show_line(p, t, true);
         p->last = time;
     } else if (p->terminal && (!training || time - p->last >= BAR_INTERVAL)) {
         show_bar(p, t);
         p->last = time;
     } else if (!p->terminal && training && time - p->last >= LINE_INTERVAL) {
-        show_line(p, t);
+        show_line(p, t, false);
         p->last = time;
     }
-    fflush(p->out);
-    return *p->stop != 0;
+    flush(p);
+    return 0;
 }
 
 int progress_packed(void *ctx, const struct pack_progress *t)
 {
     struct progress *p = ctx;
+    struct line line = {.room = room_of(p)};
     double time = clock_seconds();
     bool complete = p->terminal && t->done == t->total;
-    char text[LINE], speed[96];
     if (!complete && time - p->last < (p->terminal ? BAR_INTERVAL : LINE_INTERVAL))
-        return *p->stop != 0;
+        return 0;
     p->last = time;
-    speed_text(speed, sizeof speed, "images/s", t->images_per_second, t->eta_seconds);
-    snprintf(text, sizeof text, "image %zu of %zu, %s", t->done, t->total, speed);
+    add_field(&line, "", "image %zu of %zu", t->done, t->total);
+    add_speed(&line, ", ", "images/s", t->images_per_second);
+    add_eta(&line, ", ", t->eta_seconds);
     if (p->terminal)
-        draw_bar(p, t->total ? (double)t->done / (double)t->total : 0, text);
+        draw_bar(p, t->total ? (double)t->done / (double)t->total : 0, &line);
     else
-        fprintf(p->out, "%s\n", text);
-    fflush(p->out);
-    return *p->stop != 0;
+        fprintf(p->out, "%s\n", line.text);
+    flush(p);
+    return 0;
 }

@@ -5,7 +5,6 @@
 #include "train/pack.h"
 #include "train/trainer.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 struct progress {
@@ -14,17 +13,15 @@ struct progress {
     bool bar_shown;      /* the cursor stands at the end of a bar */
     bool untrained_told;
     double last;         /* when something was last shown, seconds */
-    const volatile sig_atomic_t *stop; /* non-zero: the user wants the run to stop */
-    bool stop_told;
+    bool unread;         /* out has no reader any more, and that was told */
 };
 
-/* Looks whether out is a terminal. */
-struct progress progress_begin(FILE *out, const volatile sig_atomic_t *stop);
+/* Looks whether out is a terminal: lines fit it then. */
+struct progress progress_begin(FILE *out);
 
-/* A train_report_fn; ctx is a struct progress. */
+/* A train_report_fn, and a pack_report_fn below; ctx is a struct progress. Neither asks to stop. */
 int progress_report(void *ctx, const struct train_progress *progress, bool epoch_done);
 
-/* A pack_report_fn; ctx is a struct progress. */
 int progress_packed(void *ctx, const struct pack_progress *progress);
 
 /* Ends a bar that is still shown. */

@@ -69,7 +69,7 @@ static void brgemm_tn(struct selftest *t)
         for (int j = 0; j < n; j += nr) {
             int columns = n - j < nr ? n - j : nr;
             t->k->pack_b(panel, b + j, n, pixels, columns);
-            t->k->brgemm_tn(c + j, n, a, a_row, panel, m, columns, pixels, NULL, 0);
+            t->k->brgemm_tn(c + j, n, a, a_row, panel, 0, NULL, m, columns, pixels, true, NULL, 0);
         }
         absorb(c, m * n);
     }

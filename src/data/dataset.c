@@ -133,6 +133,7 @@ enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path ? path : "the generated set");
     set->format = format;
     set->channels = options->channels;
+    set->stop = options->stop;
     status = format->open(set, where, split, err);
     set->size = options->limit && options->limit < set->total ? options->limit : set->total;
     if (status == SIMCLR_OK && set->total)

@@ -25,6 +25,7 @@ struct dataset;
 struct dataset_options {
     size_t limit;    /* at most so many images, spread evenly over the set so that classes stay balanced; 0: all */
     int channels;    /* 1 or 3: grey is replicated, colour converted, alpha dropped, 16 bits cut to 8 */
+    bool (*stop)(void); /* as in struct engine: asked while a folder is read (SIMCLR_ERR_CANCELLED); NULL: never */
 };
 
 /* Opens path after looking at it: a folder of images (JPEG, PNG, BMP; flat, nested, or class subfolders), CIFAR-10/100 binary,

@@ -12,6 +12,7 @@ struct dataset {
     int classes;     /* 0: no labels */
     int channels;    /* of the images handed out */
     bool raw;
+    bool (*stop)(void); /* of the options */
     int32_t *labels; /* (total), -1: none; NULL when classes == 0 */
     uint64_t hash;   /* of format, sizes, names */
     void *state;     /* the format's own */

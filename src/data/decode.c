@@ -1,6 +1,7 @@
 #include "data/decode.h"
 
 #include "base/status.h"
+#include "data/exif.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -253,7 +254,7 @@ enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t
                       : fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged (%s)", kind, reason);
     }
     image->owned = 1;
-    return SIMCLR_OK;
+    return kind[0] == 'J' ? exif_apply(image, exif_orientation(data, size), err) : SIMCLR_OK;
 }
 
 enum simclr_status image_set_channels(struct image *image, int channels, struct simclr_error *err)

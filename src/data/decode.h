@@ -10,7 +10,7 @@ enum {
 };
 
 /* Decodes a whole JPEG, PNG or BMP file in memory: grey files give c = 1, others 3; alpha is dropped, 16 bits cut to 8. Data that
- * ends early is an error, not a picture with a black end. Safe on any bytes and from any thread. The error's text is the reason
+ * ends early is an error, not a picture with a black end. A JPEG is turned as its Exif orientation asks. Safe on any bytes and from any thread. The error's text is the reason
  * alone, without the name of the file. */
 enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t size, struct simclr_error *err);
 

@@ -27,6 +27,7 @@ struct folder {
     char *root;
     struct item *items;
     size_t count, capacity;
+    bool (*stop)(void); /* NULL: never */
 };
 
 static bool is_image_name(const char *name)
@@ -107,9 +108,12 @@ static enum simclr_status scan(struct folder *folder, const char *relative, cons
     if (!dir)
         return fail(err, SIMCLR_ERR_IO, "cannot read the folder %s: %s", full, strerror(errno));
     enum simclr_status status = SIMCLR_OK;
-    for (struct dirent *entry; status == SIMCLR_OK && (entry = readdir(dir));)
-        if (entry->d_name[0] != '.')
+    for (struct dirent *entry; status == SIMCLR_OK && (entry = readdir(dir));) {
+        if (folder->stop && folder->stop())
+            status = fail(err, SIMCLR_ERR_CANCELLED, "stopped while the images in %s were listed", folder->root);
+        else if (entry->d_name[0] != '.')
             status = scan_entry(folder, relative, entry->d_name, up, depth, err);
+    }
     closedir(dir);
     return status;
 }
@@ -275,10 +279,11 @@ static enum simclr_status folder_open(struct dataset *set, const char *path, enu
     set->kind = "folder of images";
     if (split == SPLIT_TEST && !roots.test[0])
         return SIMCLR_OK;
-    struct folder *folder = calloc(1, sizeof *folder), train = {0};
+    struct folder *folder = calloc(1, sizeof *folder), train = {.stop = set->stop};
     if (!folder)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     set->state = folder;
+    folder->stop = set->stop;
     const char *root = split == SPLIT_TEST ? roots.test : roots.train;
     enum simclr_status status = folder_scan(folder, root, err);
     if (status != SIMCLR_OK)

@@ -37,7 +37,9 @@ struct loader {
     bool order_known;
     _Atomic unsigned char *state; /* (count), enum item_state */
     struct image *cache;         /* (count) or NULL */
-    atomic_size_t cache_left;    /* bytes */
+    size_t cache_bytes;
+    atomic_size_t cache_left;    /* of them */
+    bool cache_all;              /* what does not fit is an error */
     struct worker *workers;      /* (threads) */
     struct prefetcher *prefetcher;
     uint32_t *ahead;             /* (ahead_room): the list for the prefetcher */
@@ -75,11 +77,13 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
     return SIMCLR_OK;
 }
 
-void loader_cache(struct loader *l, size_t bytes)
+void loader_cache(struct loader *l, size_t bytes, bool all)
 {
     if (bytes == 0 || dataset_is_raw(l->dataset) || l->cache)
         return;
     l->cache = calloc(l->count, sizeof *l->cache);
+    l->cache_bytes = bytes;
+    l->cache_all = all;
     atomic_init(&l->cache_left, bytes);
 }
 
@@ -156,19 +160,32 @@ static bool reserve(struct loader *l, size_t bytes)
     return true;
 }
 
+static enum simclr_status no_room(const struct loader *l, struct simclr_error *err)
+{
+    if (!l->cache_all)
+        return SIMCLR_OK;
+    return fail(err, SIMCLR_ERR_MEMORY, "the decoded images do not all fit into the memory that is free (%zu MB); use --cache auto or none",
+                l->cache_bytes >> 20);
+}
+
 /* Keeps image in the cache if there is room; it then belongs to the cache and *image borrows it. */
-static void keep(struct loader *l, size_t position, struct image *image)
+static enum simclr_status keep(struct loader *l, size_t position, struct image *image, struct simclr_error *err)
 {
     size_t bytes = image_bytes(image);
-    if (!l->cache || atomic_load(&l->cache_left) < bytes || !claim(&l->state[position], ITEM_UNKNOWN, ITEM_FILLING))
-        return;
+    if (!l->cache)
+        return SIMCLR_OK;
+    if (atomic_load(&l->cache_left) < bytes)
+        return no_room(l, err);
+    if (!claim(&l->state[position], ITEM_UNKNOWN, ITEM_FILLING))
+        return SIMCLR_OK;
     if (!reserve(l, bytes)) {
         atomic_store(&l->state[position], ITEM_UNKNOWN);
-        return;
+        return no_room(l, err);
     }
     l->cache[position] = *image;
     image->owned = 0;
     atomic_store(&l->state[position], ITEM_CACHED);
+    return SIMCLR_OK;
 }
 
 /* The item at a position of items. *readable false with SIMCLR_OK: it is broken, and recorded. */
@@ -185,8 +202,10 @@ static enum simclr_status fetch(struct loader *l, size_t position, struct image 
         return SIMCLR_OK;
     enum simclr_status status = dataset_read(l->dataset, l->items[position], image, &reason);
     if (status == SIMCLR_OK) {
-        keep(l, position, image);
-        return SIMCLR_OK;
+        status = keep(l, position, image, err);
+        if (status != SIMCLR_OK)
+            image_release(image);
+        return status;
     }
     if (status == SIMCLR_ERR_MEMORY) /* of this machine, not of the file: skipping it would make results depend on free memory */
         return fail(err, status, "%s", reason.text);
@@ -339,6 +358,10 @@ static void clean_slot(void *ctx, size_t slot, int thread)
     bool readable;
     if (atomic_load(&job->failed))
         return;
+    if (engine_stopped(l->engine)) {
+        job_fail(job, fail(&error, SIMCLR_ERR_CANCELLED, "stopped while images were read"), &error);
+        return;
+    }
     size_t position = job->first + slot, floats = loader_image_floats(l);
     enum simclr_status status = fetch(l, position, &image, &readable, &error);
     if (status != SIMCLR_OK) {

@@ -19,9 +19,9 @@ enum simclr_status loader_create(struct loader **loader, const struct dataset *d
                                  const struct loader_config *config, const struct engine *engine, struct simclr_error *err);
 void loader_free(struct loader *loader);
 
-/* Before the first batch: decoded images are kept in memory while they fit in `bytes` (else none are), unless the set is raw
- * (dataset_is_raw). Changes no result. */
-void loader_cache(struct loader *loader, size_t bytes);
+/* Before the first batch: decoded images are kept in memory while they fit in `bytes` (0: none are), unless the set is raw
+ * (dataset_is_raw). all: one that does not fit is SIMCLR_ERR_MEMORY. Changes no result. */
+void loader_cache(struct loader *loader, size_t bytes, bool all);
 
 /* Both views of the batch images at positions [first, first + batch) of epoch's order: out (2 batch, S, S, C), view 0 of all, then
  * view 1 of all. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
@@ -30,7 +30,8 @@ void loader_cache(struct loader *loader, size_t bytes);
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
                                 struct simclr_error *err);
 
-/* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. */
+/* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. SIMCLR_ERR_CANCELLED
+ * when the engine is to stop. */
 enum { LABEL_NONE = -1, LABEL_BROKEN = -2 };
 enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, size_t first, int count, struct simclr_error *err);
 

@@ -89,16 +89,18 @@ static bool array_bytes(size_t *bytes, const struct header *header, size_t item)
 static enum simclr_status check_images(const struct header *header, size_t size, const char *path, struct simclr_error *err)
 {
     const size_t *d = header->dims;
+    if (!strcmp(header->dtype, "|O"))
+        return fail(err, SIMCLR_ERR_FORMAT, "%s holds Python objects, not bytes; save numpy.stack of images of one size", path);
     if (strcmp(header->dtype, "|u1") && strcmp(header->dtype, "<u1") && strcmp(header->dtype, ">u1"))
-        return fail(err, SIMCLR_ERR_FORMAT, "%s holds items of type %s, not bytes (|u1); save it with .astype(numpy.uint8)", path,
-                    header->dtype);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s holds items of type %s, not bytes (|u1); bring its values to 0 to 255 (floats of 0 to 1: times 255) "
+                    "and save it with .round().astype(numpy.uint8)", path, header->dtype);
     if (header->fortran)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is in Fortran order; save it with numpy.ascontiguousarray", path);
     if (header->ndim != 3 && header->ndim != 4)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has %d dimensions; images are (N, H, W, C) or (N, H, W)", path, header->ndim);
     if (header->ndim == 4 && d[3] != 1 && d[3] != 3 && d[3] != 4)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has shape (%zu, %zu, %zu, %zu); the last of (N, H, W, C) is 1, 3 or 4: use "
-                    "numpy.transpose", path, d[0], d[1], d[2], d[3]);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s has shape (%zu, %zu, %zu, %zu); the last of (N, H, W, C) is 1, 3 or 4: save "
+                    "(N, C, H, W) with .transpose(0, 2, 3, 1)", path, d[0], d[1], d[2], d[3]);
     if (d[0] == 0)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no image", path);
     if (d[1] == 0 || d[2] == 0 || d[1] > MAX_SIDE || d[2] > MAX_SIDE)

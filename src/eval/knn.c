@@ -135,9 +135,12 @@ static void search_tile(void *ctx, size_t tile, int thread)
     _Alignas(64) float similarity[BANK * QUERIES];
     float bound[QUERIES];
     int found[QUERIES] = {0};
+    s->right[tile] = 0;
     for (int q = 0; q < QUERIES; q++)
         bound[q] = -INFINITY;
     for (size_t row = 0; row < s->bank_rows; row += BANK) {
+        if (engine_stopped(s->engine))
+            return;
         int rows = s->bank_rows - row < BANK ? (int)(s->bank_rows - row) : BANK;
         similarities(s, similarity, work->panels, row, rows, queries);
         for (int i = 0; i < rows; i++) {
@@ -149,7 +152,6 @@ static void search_tile(void *ctx, size_t tile, int thread)
                                       (struct neighbour){similarity[i * QUERIES + q], (uint32_t)(row + (size_t)i)});
         }
     }
-    s->right[tile] = 0;
     for (int q = 0; q < queries; q++) {
         struct neighbour *heap = work->heaps + (size_t)q * (size_t)s->k;
         int label = s->query_labels[first + (size_t)q];
@@ -253,9 +255,11 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
     normalize(engine, bank, bank_rows, d);
     normalize(engine, query, query_rows, d);
     par_for(engine->threads, tiles, search_tile, &s);
+    if (engine_stopped(engine))
+        status = fail(err, SIMCLR_ERR_CANCELLED, "stopped while neighbours were searched");
     for (size_t i = 0; i < tiles; i++)
         right += s.right[i];
     *accuracy = (double)right / (double)queries;
     arena_free(&arena);
-    return SIMCLR_OK;
+    return status;
 }

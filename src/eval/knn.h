@@ -9,7 +9,7 @@
 
 /* bank (bank_rows, d) and query (query_rows, d) features, not normalised (both are L2-normalised in place). Labels are 0..classes-1;
  * rows with label -1 are left out. k is cut to the bank's size; ties of similarity go to the lower bank index, ties of votes to the
- * lower class. *accuracy is the share of queries right. */
+ * lower class. *accuracy is the share of queries right. SIMCLR_ERR_CANCELLED when the engine is to stop. */
 enum simclr_status knn_classify(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels,
                                 size_t bank_rows, float *query, const int *query_labels, size_t query_rows, int d, int classes,
                                 int k, double temperature, struct simclr_error *err);

@@ -307,19 +307,24 @@ struct source {
     int channel;
 };
 
-/* Rows i .. end of a class: one panel, all of the part's k. */
-static void run_strip(const struct run *run, const struct conv_class *class, float *out, struct source source, int i, int end,
-                      int panel, struct conv_fetch *fetch)
+/* Rows begin .. end of a class: one panel. */
+struct strip {
+    int panel, begin, end;
+};
+
+/* All of the part's k. */
+static void run_strip(const struct run *run, const struct conv_class *class, float *out, struct source source, struct strip strip,
+                      struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int nr = g->kernels->nr, first = panel * nr, n = min_int(nr, g->k - first), part = part_depth(g, class, source.channel);
+    int nr = g->kernels->nr, first = strip.panel * nr, n = min_int(nr, g->k - first), part = part_depth(g, class, source.channel);
     struct stretch s = choose_stretch(g, class);
-    const float *b = g->packed + class->weights + ((size_t)panel * class->taps * class->depth + source.channel) * nr;
+    const float *b = g->packed + class->weights + ((size_t)strip.panel * class->taps * class->depth + source.channel) * nr;
     for (int t = 0; t < class->taps; t += s.taps)
         for (int d = 0; d < part; d += s.depth) {
             int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, part - d);
-            g->kernels->brgemm(out + first, class->c_row + i, source.a + d, class->a_row + i, class->a_tap + t, b, end - i, n, depth,
-                               taps, run->accumulate || source.channel || t || d);
+            g->kernels->brgemm(out + first, class->c_row + strip.begin, source.a + d, class->a_row + strip.begin, class->a_tap + t, b,
+                               strip.end - strip.begin, n, depth, taps, run->accumulate || source.channel || t || d);
             conv_fetch_share(fetch);
             b += (ptrdiff_t)taps * depth * nr;
         }
@@ -327,16 +332,32 @@ static void run_strip(const struct run *run, const struct conv_class *class, flo
 
 /* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
  * traffic. Many would come from L3 each time: then a panel passes over all strips. */
+static struct strip strip_at(int index, bool rows, int m, int strips, int panels, int panel_begin)
+{
+    int strip = rows ? index / panels : index % strips;
+    return (struct strip){panel_begin + (rows ? index % panels : index / strips), (int)((int64_t)m * strip / strips),
+                          (int)((int64_t)m * (strip + 1) / strips)};
+}
+
+/* C of a strip's first tile, where it is read: brgemm fetches that of the others. */
+static void fetch_tile(const struct conv_gather *g, const struct conv_class *class, const float *out, struct strip strip)
+{
+    int nr = g->kernels->nr, end = min_int(strip.end, strip.begin + g->tile_rows), n = min_int(nr, g->k - strip.panel * nr);
+    for (int i = strip.begin; i < end; i++)
+        for (int j = 0; j < n; j += LINE_FLOATS)
+            __builtin_prefetch(out + class->c_row[i] + strip.panel * nr + j, 1);
+}
+
 static void run_class(const struct run *run, const struct conv_class *class, float *out, struct source source, int m,
                       int panel_begin, int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int panels = panel_end - panel_begin, strips = strips_of(g, class, m);
+    int panels = panel_end - panel_begin, strips = strips_of(g, class, m), count = strips * panels;
     bool rows = (size_t)class->taps * class->depth * panels * g->kernels->nr <= ROWS_FLOATS;
-    for (int j = 0; j < strips * panels; j++) {
-        int panel = rows ? j % panels : j / strips, strip = rows ? j / panels : j % strips;
-        int begin = (int)((int64_t)m * strip / strips), end = (int)((int64_t)m * (strip + 1) / strips);
-        run_strip(run, class, out, source, begin, end, panel_begin + panel, fetch);
+    for (int i = 0; i < count; i++) {
+        if (run->accumulate && i + 1 < count)
+            fetch_tile(g, class, out, strip_at(i + 1, rows, m, strips, panels, panel_begin));
+        run_strip(run, class, out, source, strip_at(i, rows, m, strips, panels, panel_begin), fetch);
     }
 }
 

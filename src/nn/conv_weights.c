@@ -15,15 +15,14 @@
 #include "nn/conv_internal.h"
 #include "nn/winograd.h"
 
-#include <string.h>
 
 enum {
     CHUNK_PIXELS = 256,
     BLOCK_ROWS = 128,    /* of dw: 128 x 256 pixels of x stay in L2 over the panels */
     REGION_CHANNELS = 64, /* up to which a chunk's window of x is copied once for all taps */
     DIRECT_CHANNELS = 256, /* up to which rows of x are read where they are: further apart they share sets of L1 and L2 */
-    PACKED_FLOATS = 64 * 1024, /* of dy in a group: 256 KB */
-    TASKS = 2,           /* wanted for each thread */
+    TASKS = 2,           /* that each thread must get */
+    EVEN_TASKS = 8,      /* that each should get where they cost nothing: slices are of unequal length */
     PADDING = 16,        /* floats between the rows of a copy of 128 channels, which would share 8 sets of L1 */
     SUM_FLOATS = 16 * 1024,
 };
@@ -64,7 +63,7 @@ static int part(int all, int i, int parts) { return (int)((int64_t)all * i / par
 /* By shape alone: enough outputs feed many threads without slices, and slices cost memory. */
 static int choose_slices(size_t outputs, int chunks)
 {
-    int slices = outputs <= 64 * 1024 ? 8 : outputs <= 256 * 1024 ? 4 : outputs <= 1024 * 1024 ? 2 : 1;
+    int slices = outputs <= 64 * 1024 ? 8 : outputs <= 128 * 1024 ? 4 : outputs <= 256 * 1024 ? 2 : 1;
     return min_int(slices, chunks);
 }
 
@@ -92,17 +91,20 @@ static void choose_source(struct weights_pass *p, bool normalised)
     p->copy_size = (p->copy_size + 15) / 16 * 16;
 }
 
-/* Columns so that the packed dy of a chunk stays in L2; then rows, evenly, until the threads are busy. */
-static void choose_groups(struct weights_pass *p)
+/* Columns so that the packed dy of a chunk takes half of L2; then rows, evenly, until the threads are busy: each
+ * group copies its own rows of x, but of a region all. */
+static void choose_groups(struct weights_pass *p, size_t l2_bytes)
 {
-    int most = max_int(1, PACKED_FLOATS / (CHUNK_PIXELS * p->kernels->nr)), blocks = p->units * p->blocks;
+    size_t panel_bytes = CHUNK_PIXELS * p->kernels->nr * sizeof(float);
+    int most = max_int(1, (int)(l2_bytes / 2 / panel_bytes)), blocks = p->units * p->blocks;
     p->column_groups = divide_up(p->panels, most);
-    int wanted = p->threads > 1 ? divide_up(TASKS * p->threads, p->slices * p->column_groups) : 1;
-    p->row_groups = min_int(blocks, wanted);
+    int tasks = p->slices * p->column_groups, least = p->threads > 1 ? divide_up(TASKS * p->threads, tasks) : 1;
+    int even = p->threads > 1 && p->source != REGION ? divide_up(EVEN_TASKS * p->threads, tasks) : least;
+    p->row_groups = min_int(blocks, even);
     while (blocks % p->row_groups)
         p->row_groups++;
-    if (p->row_groups < wanted)
-        p->column_groups = min_int(p->panels, p->column_groups * divide_up(wanted, p->row_groups));
+    if (p->row_groups < least)
+        p->column_groups = min_int(p->panels, p->column_groups * divide_up(least, p->row_groups));
 }
 
 static struct weights_pass plan(const struct engine *engine, const struct conv_shape *shape, bool normalised, struct arena *arena)
@@ -118,7 +120,7 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     p.slices = choose_slices(p.dw_size, p.chunks);
     p.panels = divide_up(s->k, p.kernels->nr);
     choose_source(&p, normalised);
-    choose_groups(&p);
+    choose_groups(&p, engine->caches.l2 ? engine->caches.l2 : 1024 * 1024);
     size_t pixels = (size_t)p.chunk_images * p.chunk_rows * s->wo;
     p.packed_size = pixels * divide_up(p.panels, p.column_groups) * p.kernels->nr;
     p.a_row = arena_alloc(arena, pixels, sizeof *p.a_row);
@@ -230,13 +232,6 @@ static struct conv_fetch fetch_x(const struct weights_pass *p, const struct chun
     return conv_fetch_grid(p->input, chunk->image, chunk->images, &grid, shares);
 }
 
-static void pack_panel(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int panel)
-{
-    int nr = p->kernels->nr;
-    p->kernels->pack_b(g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr, chunk->dy + panel * nr, p->s.k, chunk->pixels,
-                       min_int(nr, p->s.k - panel * nr));
-}
-
 /* dw's rows of one block (+)= the chunk's, for all panels of the group. */
 static void run_block(const struct weights_pass *p, const struct group *g, const struct chunk *chunk, int block, bool first,
                       struct ahead *ahead, struct conv_fetch *fetch)
@@ -255,17 +250,14 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
     int strips = block_strips(p);
     for (int panel = g->panel; panel < g->panel_end; panel++) {
         int n = min_int(nr, s->k - panel * nr);
-        const float *b = g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr;
-        if (block == g->block)
-            pack_panel(p, g, chunk, panel);
+        float *packed = g->packed + (size_t)(panel - g->panel) * chunk->pixels * nr;
         for (int strip = 0; strip < strips; strip++) {
             int i = part(m, strip, strips), rows = part(m, strip + 1, strips) - i;
             float *c = dw + (ptrdiff_t)i * s->k + panel * nr;
-            for (int row = 0; first && row < rows; row++)
-                memset(c + (ptrdiff_t)row * s->k, 0, (size_t)n * sizeof *c);
             ptrdiff_t soon_row = 0;
             const float *soon = take_columns(ahead, divide_up(rows, p->kernels->mr), &soon_row);
-            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, b, rows, n, chunk->pixels, soon, soon_row);
+            bool pack = block == g->block && strip == 0;
+            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, pack ? chunk->dy + panel * nr : packed, s->k, pack ? packed : NULL, rows, n, chunk->pixels, !first, soon, soon_row);
             conv_fetch_share(fetch);
         }
     }

@@ -292,7 +292,7 @@ static void gradient_of_tile(void *ctx, int row, int col)
         int width = p->d - c < k->nr ? p->d - c : k->nr;
         k->brgemm(row_du + c, p->u_row, g, p->tile_row, &tap, col_u, m, width, n, 1, true);
         if (row != col)
-            k->brgemm_tn(col_du + c, p->d, g, p->tile_row, row_u, n, width, m, NULL, 0);
+            k->brgemm_tn(col_du + c, p->d, g, p->tile_row, row_u, 0, NULL, n, width, m, true, NULL, 0);
     }
 }
 

@@ -7,7 +7,6 @@
 #include "base/par.h"
 #include "nn/winograd_internal.h"
 
-#include <string.h>
 
 enum {
     OWN_WEIGHTS = 128 * 128, /* c x k up to which there are parts, each one thread's: its dU takes 2.4 MB */
@@ -109,16 +108,13 @@ static void multiply(const struct pass *p, int part, size_t index, int tiles, in
 {
     int nr = p->kernels->nr, n = p->k - panel * nr < nr ? p->k - panel * nr : nr;
     float *u = p->u + part * p->u_part + point * p->u_point + panel * nr;
-    if (index == 0)
-        for (int i = 0; i < p->c; i++)
-            memset(u + (ptrdiff_t)i * p->k, 0, n * sizeof *u);
     struct meeting meeting = tile_points(p->tiling.kind, point);
     for (int i = 0; i < meeting.rows * meeting.cols; i++) {
         size_t at = (size_t)buffer * p->tiling.points + meeting.first + i / meeting.cols * meeting.side + i % meeting.cols;
         const float *v = p->v + at * p->v_point, *m = p->m + at * p->m_point + panel * p->m_panel;
         for (int c = 0; c < p->c; c += p->v_width, v += p->v_panel)
-            p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_row, m, p->c - c < p->v_width ? p->c - c : p->v_width, n,
-                                  tiles, NULL, 0);
+            p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_row, m, 0, NULL, min_int(p->v_width, p->c - c), n, tiles, index || i,
+                                  NULL, 0);
     }
 }
 

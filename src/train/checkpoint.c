@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "io/safetensors.h"
+#include "train/config.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -243,33 +244,6 @@ void checkpoint_newest(char *path, size_t size, const char *run)
     free(steps);
 }
 
-/* Settings are texts of a setting a line: the first line of each that differs, without indent and comma. */
-static bool first_difference(char was[128], char is[128], const char *old, const char *new)
-{
-    while (*old && *new) {
-        size_t n = strcspn(old, "\n"), m = strcspn(new, "\n");
-        if (n != m || memcmp(old, new, n) != 0) {
-            size_t i = strspn(old, " "), j = strspn(new, " ");
-            snprintf(was, 128, "%.*s", (int)(n - i - (n > i && old[n - 1] == ',')), old + i);
-            snprintf(is, 128, "%.*s", (int)(m - j - (m > j && new[m - 1] == ',')), new + j);
-            return true;
-        }
-        old += n + (old[n] == '\n');
-        new += m + (new[m] == '\n');
-    }
-    return false;
-}
-
-static enum simclr_status check_settings(const char *path, const char *old, const char *new, struct simclr_error *err)
-{
-    char was[128], is[128];
-    if (old && strcmp(old, new) == 0)
-        return SIMCLR_OK;
-    if (old && first_difference(was, is, old, new))
-        return fail(err, SIMCLR_ERR_USAGE, "%s was trained with %s, not %s; resume with the options in its config.json", path, was, is);
-    return fail(err, SIMCLR_ERR_USAGE, "%s was trained with other settings; resume with the options in its config.json", path);
-}
-
 static enum simclr_status check_metadata(const char *path, const struct safetensors *file, const struct checkpoint_target *target,
                                          struct simclr_error *err)
 {
@@ -281,13 +255,16 @@ static enum simclr_status check_metadata(const char *path, const struct safetens
                     "wrote it", path, version, FORMAT_VERSION);
     if (!safetensors_checked(file))
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it has lost its checksum", path);
+    const char *settings = safetensors_metadata(file, "settings"), *dataset = safetensors_metadata(file, "dataset");
+    enum simclr_status status = train_config_same(path, settings ? settings : "", target->settings, err);
+    if (status != SIMCLR_OK)
+        return status;
     char fingerprint[17];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
-    const char *dataset = safetensors_metadata(file, "dataset");
     if (!dataset || strcmp(dataset, fingerprint))
-        return fail(err, SIMCLR_ERR_USAGE, "%s was trained on another data set (fingerprint %s, here %s); resume with the same images and, where "
-                    "a tenth of them is held out for kNN, without switching --knn-every on or off", path, dataset ? dataset : "(none)", fingerprint);
-    return check_settings(path, safetensors_metadata(file, "settings"), target->settings, err);
+        return fail(err, SIMCLR_ERR_USAGE, "%s was trained on another data set (fingerprint %s, here %s); %s", path,
+                    dataset ? dataset : "(none)", fingerprint, target->advice);
+    return SIMCLR_OK;
 }
 
 static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct group *group,

@@ -29,6 +29,7 @@ struct checkpoint_target {
     float *optim[2];
     const char *settings; /* text that must be equal for a resume */
     uint64_t fingerprint; /* of the data set */
+    const char *advice;   /* for a resume on another data set */
 };
 
 /* Writes the checkpoint of state->step into run and, once it would outlive a power cut and if keep > 0, removes all but the newest

@@ -30,11 +30,11 @@ static const struct setting_choice scalings[] = {{"none", LR_NONE}, {"linear", L
 
 static const struct setting settings[] = {
     {.name = "data", .group = "Data", .value = "DATA", .type = SETTING_TEXT, AT(data),
-     .help = "images: a folder, CIFAR or STL-10 binaries, a .npy; labels serve evaluation only"},
+     .help = "images: a folder, CIFAR or STL-10 binaries, a .npy"},
     {.name = "limit", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(limit), .high = UINT32_MAX, .decides = true,
      .help = "use at most N images; 0: all"},
     {.name = "cache", .group = "Data", .value = "MODE", CHOICE(cache, caches),
-     .help = "decoded images stay in memory: auto (in half of what is free), ram (all), none"},
+     .help = "keep decoded images: auto (in half of free memory), ram, none"},
     {.name = "image-size", .group = "Data", .value = "S", INTEGER(network.image_size, 0, 1024), .decides = true,
      .help = "train on S x S pixels; 0: from the images, at most 96"},
     {.name = "channels", .group = "Data", .value = "C", INTEGER(network.channels, 1, 3), .decides = true, .help = "1 (grey) or 3"},
@@ -44,7 +44,7 @@ static const struct setting settings[] = {
     {.name = "width", .group = "Model", .value = "X", REAL(network.width, 0.25, 4), .decides = true,
      .help = "multiplies the encoder's widths, 0.25 to 4"},
     {.name = "stem", .group = "Model", .value = "NAME", CHOICE(network.stem, stems), .decides = true,
-     .help = "imagenet, cifar (3x3, no pooling), or auto: cifar up to 64 pixels"},
+     .help = "imagenet, cifar (3x3, no pool), auto: cifar up to 64 pixels"},
     {.name = "zero-init", .group = "Model", SWITCH(network.zero_init), .decides = true,
      .help = "start the gain of each block's last norm at 0"},
     {.name = "head-layers", .group = "Model", .value = "N", INTEGER(network.head_layers, 1, 3), .decides = true,
@@ -82,7 +82,7 @@ static const struct setting settings[] = {
      .help = "of the initial weights, the order and the augmentation"},
 
     {.name = "augment", .group = "Augmentation", .value = "PRESET", .type = SETTING_PRESET, AT(augment_name),
-     .help = "paper, cifar, reference or none; options below change parts of it"},
+     .help = "paper, cifar, reference, none; those below change parts"},
     AUGMENT("crop-min", crop_scale_min, 0, 1, "least share of the area a crop keeps"),
     AUGMENT("crop-max", crop_scale_max, 0, 1, "largest; 0: no crop"),
     AUGMENT("crop-ratio-min", crop_ratio_min, 0.01, 100, "least width / height of a crop"),
@@ -112,7 +112,7 @@ static const struct setting settings[] = {
     {.name = "checkpoint-every", .group = "Checkpoints", .value = "N", .type = SETTING_EVERY, AT(checkpoint_every),
      .help = "steps, or minutes as in 10m; 0: after every epoch"},
     {.name = "keep", .group = "Checkpoints", .value = "N", INTEGER(keep, 0, 1000000),
-     .help = "newest checkpoints that stay on disk, 2 or more so that a damaged one can be replaced; 0: all"},
+     .help = "newest checkpoints kept, 2 or more lest one is damaged; 0: all"},
 };
 
 const struct setting *train_settings(size_t *count)

@@ -53,6 +53,10 @@ enum simclr_status train_config_settle(struct train_config *config, struct simcl
  * UTF-8. Freed with free(). */
 char *train_config_text(const struct train_config *config, bool decides_only);
 
+/* Whether two such texts (decides_only) are the same; else SIMCLR_ERR_USAGE, naming each setting that differs and both values. path:
+ * of the file that holds the old one. */
+enum simclr_status train_config_same(const char *path, const char *old, const char *new, struct simclr_error *err);
+
 /* config.json. Loading changes only the settings that the file names (augment first, so that its parameters can follow in any
  * order); unknown names and values out of range are errors. */
 enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err);

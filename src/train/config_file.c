@@ -113,6 +113,50 @@ char *train_config_text(const struct train_config *config, bool decides_only)
     return NULL;
 }
 
+enum { OPTIONS_SIZE = 128 };
+
+/* A line of the text as the command line has it: `  "lr": 0.06,` is "--lr 0.06", `  "keep_last": false,` "--no-keep-last". */
+static void add_option(char options[OPTIONS_SIZE], const char *line, size_t length)
+{
+    char text[OPTIONS_SIZE], option[OPTIONS_SIZE], *key, *value;
+    snprintf(text, sizeof text, "%.*s", (int)length, line);
+    text[strcspn(text, "\n,")] = 0;
+    key = strchr(text, '"');
+    value = key ? strstr(key, "\": ") : NULL;
+    if (!value)
+        return;
+    *value = 0;
+    value += 3 + (value[3] == '"');
+    value[strcspn(value, "\"")] = 0;
+    for (char *c = ++key; *c; c++)
+        if (*c == '_')
+            *c = '-';
+    bool is_false = strcmp(value, "false") == 0, is_switch = is_false || strcmp(value, "true") == 0;
+    size_t used = strlen(options);
+    snprintf(option, sizeof option, "%s--%s%.40s%s%.40s", used ? ", " : "", is_false ? "no-" : "", key, is_switch ? "" : " ", is_switch ? "" : value);
+    if (used + strlen(option) < OPTIONS_SIZE)
+        strcpy(options + used, option);
+}
+
+enum simclr_status train_config_same(const char *path, const char *old, const char *new, struct simclr_error *err)
+{
+    char was[OPTIONS_SIZE] = "", is[OPTIONS_SIZE] = "";
+    if (strcmp(old, new) == 0)
+        return SIMCLR_OK;
+    while (*old && *new) {
+        size_t n = strcspn(old, "\n"), m = strcspn(new, "\n");
+        if (n != m || memcmp(old, new, n) != 0) {
+            add_option(was, old, n);
+            add_option(is, new, m);
+        }
+        old += n + (old[n] == '\n');
+        new += m + (new[m] == '\n');
+    }
+    return fail(err, SIMCLR_ERR_USAGE, "%s was trained with %s, not %s; %s", path, was[0] ? was : "other settings", is[0] ? is : "these",
+                strstr(was, "--epochs ") ? "a run keeps its epochs, which its learning rate follows: for others train anew, with -o ANOTHER"
+                                         : "leave out what differs to go on, or train anew with -o ANOTHER");
+}
+
 enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err)
 {
     char *text = train_config_text(config, false);

@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096, MOST_BYTES = 1 << 30 };
+
+#define LINE_START "{\"epoch\": "
 
 static enum simclr_status metrics_path(char path[PATH_SIZE], const char *run, struct simclr_error *err)
 {
@@ -47,7 +50,7 @@ static void put_number(struct line *line, const char *key, double x)
 
 static void format_record(struct line *line, const struct metrics *r)
 {
-    line->used = (size_t)snprintf(line->text, sizeof line->text, "{\"epoch\": %d, \"step\": %" PRIu64, r->epoch, r->step);
+    line->used = (size_t)snprintf(line->text, sizeof line->text, LINE_START "%d, \"step\": %" PRIu64, r->epoch, r->step);
     put_number(line, "loss", r->loss);
     put_number(line, "loss_place", r->loss_place);
     put_number(line, "retrieval@1", r->retrieval1);
@@ -76,19 +79,27 @@ enum simclr_status metrics_append(const char *run, const struct metrics *record,
     return file_append(path, line.text, line.used, err);
 }
 
-/* Whether a line (of length bytes, its newline included) is whole and of a step not after `step`. */
-static int line_stays(const char *text, size_t length, uint64_t step)
+/* The step of a whole line, if it is one of a run of so many steps an epoch; else 0. */
+static uint64_t step_of_line(const char *text, size_t length, uint64_t steps_per_epoch)
 {
-    if (length == 0 || text[length - 1] != '\n')
-        return 0;
     json_t *record = json_loadb(text, length, 0, NULL);
-    json_t *value = json_object_get(record, "step");
-    int stays = json_is_integer(value) && json_integer_value(value) >= 0 && (uint64_t)json_integer_value(value) <= step;
+    json_t *epoch = json_object_get(record, "epoch"), *step = json_object_get(record, "step");
+    uint64_t e = json_is_integer(epoch) ? (uint64_t)json_integer_value(epoch) : 0;
+    uint64_t s = json_is_integer(step) ? (uint64_t)json_integer_value(step) : 0;
     json_decref(record);
-    return stays;
+    return s > 0 && (s - 1) / steps_per_epoch + 1 == e ? s : 0;
 }
 
-enum simclr_status metrics_rewind(const char *run, uint64_t step, struct simclr_error *err)
+/* A last line without its end: the start of one, or what a file system puts where nothing was written. */
+static bool is_torn(const char *text, size_t length)
+{
+    size_t known = sizeof LINE_START - 1, there = 0;
+    while (there < length && there < known && text[there])
+        there++;
+    return memcmp(text, LINE_START, there) == 0;
+}
+
+enum simclr_status metrics_rewind(const char *run, uint64_t steps_per_epoch, uint64_t step, struct simclr_error *err)
 {
     char path[PATH_SIZE];
     void *data;
@@ -102,17 +113,24 @@ enum simclr_status metrics_rewind(const char *run, uint64_t step, struct simclr_
     if (status != SIMCLR_OK)
         return status;
     char *text = data;
-    size_t kept = 0;
-    for (size_t at = 0; at < size;) {
+    size_t kept = 0, lines = 0;
+    uint64_t before = 0;
+    for (size_t at = 0; at < size && status == SIMCLR_OK;) {
         char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) + 1 - at : size - at;
-        if (line_stays(text + at, length, step)) {
+        uint64_t s = end ? step_of_line(text + at, length, steps_per_epoch) : 0;
+        lines++;
+        if (end ? s <= before : !is_torn(text + at, length))
+            status = fail(err, SIMCLR_ERR_USAGE, "line %zu of %s is not of this run; move that file away, or choose another folder with -o",
+                          lines, path);
+        if (end && s <= step) {
             memmove(text + kept, text + at, length);
             kept += length;
         }
+        before = s;
         at += length;
     }
-    if (kept < size)
+    if (kept < size && status == SIMCLR_OK)
         status = file_write_atomic(path, text, kept, err);
     free(data);
     return status;

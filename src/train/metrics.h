@@ -13,8 +13,8 @@ struct metrics {
     double retrieval1, alignment, uniformity, lr;
     double knn, knn_untrained;     /* fractions; < 0: not computed, left out */
     struct {
-        double images_per_second, seconds;
-        double data_share;         /* of the core-seconds of the epoch's steps: reading, decoding, augmenting */
+        double images_per_second, seconds; /* of the epoch's training steps, without evaluation and checkpoints */
+        double data_share;         /* of their core-seconds: reading, decoding, augmenting */
     } perf;
 };
 
@@ -22,7 +22,8 @@ struct metrics {
  * finite is null. */
 enum simclr_status metrics_append(const char *run, const struct metrics *record, struct simclr_error *err);
 
-/* Removes lines of steps after `step` (left by a run that died after its last checkpoint), and a torn last line. No file is fine. */
-enum simclr_status metrics_rewind(const char *run, uint64_t step, struct simclr_error *err);
+/* Removes lines of steps after `step` (left by a run that died after its last checkpoint), and a torn last line. No file is fine; one
+ * that a run of so many steps an epoch did not write is refused. */
+enum simclr_status metrics_rewind(const char *run, uint64_t steps_per_epoch, uint64_t step, struct simclr_error *err);
 
 #endif

@@ -130,7 +130,7 @@ static enum simclr_status begin_part(struct pack *p, struct part *part, struct s
 
 static enum simclr_status set_up(struct pack *p, const struct train_config *config, struct simclr_error *err)
 {
-    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels};
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .stop = p->engine->stop};
     struct run_data *data = &p->data;
     enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, true, err);
     p->side = config->network.image_size;
@@ -194,6 +194,11 @@ static enum simclr_status append(struct pack *p, struct part *part, int rows, st
     return file_put(&part->images, p->bytes, kept * floats, err);
 }
 
+static enum simclr_status stopped(const struct pack *p, struct simclr_error *err)
+{
+    return fail(err, SIMCLR_ERR_CANCELLED, "stopped after %zu of %zu images; nothing was written", p->progress.done, p->progress.total);
+}
+
 static enum simclr_status tell(struct pack *p, int rows, struct simclr_error *err)
 {
     struct pack_progress *g = &p->progress;
@@ -201,9 +206,7 @@ static enum simclr_status tell(struct pack *p, int rows, struct simclr_error *er
     g->done += (size_t)rows;
     g->images_per_second = seconds > 0 ? (double)g->done / seconds : 0;
     g->eta_seconds = seconds / (double)g->done * (double)(g->total - g->done);
-    if (p->report && p->report(p->report_ctx, g))
-        return fail(err, SIMCLR_ERR_CANCELLED, "stopped after %zu of %zu images; nothing was written", g->done, g->total);
-    return SIMCLR_OK;
+    return (p->report && p->report(p->report_ctx, g)) || engine_stopped(p->engine) ? stopped(p, err) : SIMCLR_OK;
 }
 
 static enum simclr_status pack_part(struct pack *p, struct part *part, struct simclr_error *err)
@@ -213,6 +216,8 @@ static enum simclr_status pack_part(struct pack *p, struct part *part, struct si
     for (size_t first = 0; first < count && status == SIMCLR_OK; first += batch) {
         int rows = count - first < batch ? (int)(count - first) : (int)batch;
         status = loader_clean(part->loader, p->x, p->labels, first, rows, err);
+        if (status == SIMCLR_ERR_CANCELLED)
+            status = stopped(p, err);
         if (status == SIMCLR_OK)
             status = append(p, part, rows, err);
         if (status == SIMCLR_OK)

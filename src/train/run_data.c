@@ -39,15 +39,19 @@ static enum simclr_status resolve_shape(struct train_config *config, const struc
     return SIMCLR_OK;
 }
 
-/* Half of what is free stays so: for kNN's features, checkpoints, and other programs. A share of SIZE_MAX is no limit either. */
+/* AUTO: half of what is free stays so, for kNN's features, checkpoints, and other programs. RAM: an eighth does, and each part has a
+ * share by its images. What is free may not be known. */
 void run_data_cache(struct run_data *data, enum cache_mode mode)
 {
-    size_t left = mode == CACHE_RAM ? SIZE_MAX : mode == CACHE_AUTO ? memory_available() : 0;
-    loader_cache(data->train, left / 8 * 3);
-    if (data->bank && data->bank != data->train)
-        loader_cache(data->bank, left / 16);
-    if (data->test)
-        loader_cache(data->test, left / 16);
+    struct loader *parts[3] = {data->train, data->bank == data->train ? NULL : data->bank, data->test};
+    size_t available = memory_available(), left = available ? available : SIZE_MAX, images = 0;
+    for (int i = 0; i < 3 && mode == CACHE_RAM; i++)
+        images += parts[i] ? loader_size(parts[i]) : 0;
+    for (int i = 0; i < 3; i++)
+        if (parts[i] && mode == CACHE_RAM)
+            loader_cache(parts[i], (size_t)((double)(left / 8 * 7) * ((double)loader_size(parts[i]) / (double)images)), true);
+        else if (parts[i] && mode == CACHE_AUTO)
+            loader_cache(parts[i], available / 16 * (i == 0 ? 6 : 1), false);
 }
 
 struct items {
@@ -174,7 +178,7 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                  struct simclr_error *err)
 {
     *data = (struct run_data){0};
-    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels};
+    struct dataset_options options = {.limit = config->limit, .channels = config->network.channels, .stop = engine->stop};
     enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, config->knn_every > 0, err);
     if (status == SIMCLR_OK)
         status = resolve_shape(config, data->train_set, err);

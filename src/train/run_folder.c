@@ -94,13 +94,34 @@ static void remove_unfinished(const char *folder)
     closedir(dir);
 }
 
-static enum simclr_status check_empty(const char *run, struct simclr_error *err)
+/* What says that a run is there: a checkpoint, or settings. path: which; "" for none. */
+static void find_run(char path[PATH_SIZE], const char *run)
 {
-    char config_path[PATH_SIZE], newest[PATH_SIZE];
-    snprintf(config_path, sizeof config_path, "%s/config.json", run);
-    checkpoint_newest(newest, sizeof newest, run);
-    if (newest[0] || access(config_path, F_OK) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%s already holds a run; go on with --resume or choose another folder with -o", run);
+    checkpoint_newest(path, PATH_SIZE, run);
+    if (path[0])
+        return;
+    snprintf(path, PATH_SIZE, "%s/config.json", run);
+    if (access(path, F_OK) != 0)
+        path[0] = 0;
+}
+
+/* A run that begins writes over nothing. */
+static enum simclr_status check_files(const char *run, bool resume, struct simclr_error *err)
+{
+    static const char *const names[] = {"metrics.jsonl", "broken.txt"};
+    char path[PATH_SIZE];
+    find_run(path, run);
+    if (path[0] && resume)
+        return SIMCLR_OK;
+    if (path[0])
+        return fail(err, SIMCLR_ERR_USAGE, "%s already holds a run (%s); go on with --resume or choose another folder with -o", run,
+                    path + strlen(run) + 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", run, names[i]);
+        if (access(path, F_OK) == 0)
+            return fail(err, SIMCLR_ERR_USAGE, "%s is there already, and of no run that can be resumed; move it away or choose another "
+                        "folder with -o", path);
+    }
     return SIMCLR_OK;
 }
 
@@ -113,8 +134,8 @@ enum simclr_status run_folder_open(struct run_folder *folder, const char *path, 
         status = lock(folder, err);
     if (status == SIMCLR_OK && stat(path, &st) < 0)
         status = fail(err, SIMCLR_ERR_IO, "cannot look at the folder %s: %s", path, strerror(errno));
-    if (status == SIMCLR_OK && !resume)
-        status = check_empty(path, err);
+    if (status == SIMCLR_OK)
+        status = check_files(path, resume, err);
     if (status != SIMCLR_OK) {
         run_folder_close(folder);
         return status;

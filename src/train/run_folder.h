@@ -15,7 +15,8 @@ struct run_folder {
 };
 
 /* Makes the folder if it is not there, and locks it: the lock dies with the process. Refused: a folder that another process holds
- * (named by its pid), cannot be written in, or, unless it is to be resumed, holds a run. Removes NAME.tmp files of a killed run. */
+ * (named by its pid), cannot be written in, holds a run that is not to be resumed, or files of a run's names without
+ * one. Removes NAME.tmp files of a killed run. */
 enum simclr_status run_folder_open(struct run_folder *folder, const char *path, bool resume, struct simclr_error *err);
 
 /* An error when the folder was removed or replaced since. */

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct trainer {
     struct train_config config; /* resolved */
@@ -39,9 +40,10 @@ struct trainer {
     double base_lr;
     struct checkpoint_state state;
     uint64_t first_step;        /* of this process */
-    double started, epoch_started, last_checkpoint;
-    double step_seconds, data_seconds; /* of this epoch's steps; data's are added up over threads */
-    uint64_t epoch_images;
+    bool begun;                 /* config.json is written */
+    double started, last_checkpoint;
+    double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
+    uint64_t epoch_images;             /* of those steps */
     double knn;
     size_t broken;              /* images listed as broken */
 
@@ -66,6 +68,9 @@ static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err
 {
     struct train_config *c = &t->config;
     size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
+    if (images < 2)
+        return fail(err, SIMCLR_ERR_USAGE, "there is only one image to train on, and its views need others to differ from; %s",
+                    c->limit ? "raise --limit" : "add some to the set");
     if (batch > images)
         return fail(err, SIMCLR_ERR_USAGE, "--batch-size %zu is larger than the set's %zu images; use %zu or less", batch, images, images);
     t->steps_per_epoch = c->keep_last ? (images + batch - 1) / batch : images / batch;
@@ -126,27 +131,76 @@ static double data_share(const struct trainer *t)
     return t->step_seconds > 0 ? t->data_seconds / (t->step_seconds * t->engine->threads) : 0;
 }
 
+/* Of training steps alone: evaluations and checkpoints do not count. */
+static double images_per_second(const struct trainer *t)
+{
+    return t->step_seconds > 0 ? (double)t->epoch_images / t->step_seconds : 0;
+}
+
+/* Whole batches of this epoch so far: a short last one (--keep-last) counts by its images. */
+static double epoch_weight(const struct trainer *t)
+{
+    double batch = t->config.batch_size, images = (double)loader_size(t->data.train), whole = (double)t->state.epoch_steps;
+    return whole * batch > images ? images / batch : whole;
+}
+
+/* Means over this epoch so far, and between which values the loss lies: a short batch has fewer negatives. */
+struct means {
+    double loss, floor, ceiling, retrieval1, alignment, uniformity;
+};
+
+static struct means epoch_means(const struct trainer *t)
+{
+    const struct checkpoint_state *s = &t->state;
+    int batch = t->config.batch_size;
+    double n = epoch_weight(t), tau = t->config.temperature, part = n - floor(n);
+    struct means m = {.floor = ntxent_floor(2 * batch, tau), .ceiling = ntxent_ceiling(2 * batch)};
+    if (part > 0) {
+        int rows = 2 * (int)floor(part * batch + 0.5);
+        m.floor += part / n * (ntxent_floor(rows, tau) - m.floor);
+        m.ceiling += part / n * (ntxent_ceiling(rows) - m.ceiling);
+    }
+    if (n > 0) {
+        m.loss = s->loss / n;
+        m.retrieval1 = s->retrieval1 / n;
+        m.alignment = s->alignment / n;
+        m.uniformity = s->uniformity / n;
+    }
+    return m;
+}
+
+/* The last step of an epoch is done, and its evaluation and line of metrics are not. */
+static bool epoch_ended(const struct trainer *t)
+{
+    return t->state.epoch_steps > 0 && t->state.step % t->steps_per_epoch == 0;
+}
+
 static int tell_text(struct trainer *t, const char *phase, const char *text, bool epoch_done)
 {
     const struct train_config *c = &t->config;
     const struct checkpoint_state *s = &t->state;
-    double passed = clock_seconds() - t->started;
-    uint64_t done = s->step - t->first_step;
     struct train_progress p = {
-        .epochs = c->epochs, .step = s->step, .steps = t->steps,
-        .loss = s->epoch_steps ? s->loss / (double)s->epoch_steps : 0,
-        .retrieval1 = s->epoch_steps ? s->retrieval1 / (double)s->epoch_steps : 0,
-        .floor = ntxent_floor(2 * c->batch_size, c->temperature), .ceiling = ntxent_ceiling(2 * c->batch_size),
-        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text, .data_share = data_share(t),
+        .config = c, .epoch = 1, .epochs = c->epochs, .step = s->step, .steps = t->steps,
+        .knn = t->knn, .knn_untrained = s->knn_untrained, .phase = phase, .text = text,
+        .images_per_second = images_per_second(t), .data_share = data_share(t),
     };
-    p.epoch = (int)((s->step + t->steps_per_epoch - (s->step > 0)) / t->steps_per_epoch);
-    if (p.epoch < 1)
-        p.epoch = 1;
-    if (done > 0) {
-        p.images_per_second = (double)done * c->batch_size / passed;
-        p.eta_seconds = passed / (double)done * (double)(t->steps - s->step);
+    if (t->steps > 0) { /* the set is open */
+        struct means means = epoch_means(t);
+        p.images = loader_size(t->data.train);
+        p.queries = t->data.test ? loader_size(t->data.test) : 0;
+        p.classes = t->data.classes;
+        p.steps_per_epoch = t->steps_per_epoch;
+        p.loss = means.loss;
+        p.floor = means.floor;
+        p.ceiling = means.ceiling;
+        p.retrieval1 = means.retrieval1;
     }
-    return t->report ? t->report(t->report_ctx, &p, epoch_done) : 0;
+    if (s->step > 0)
+        p.epoch = (int)((s->step - 1) / t->steps_per_epoch + 1);
+    if (s->step > t->first_step)
+        p.eta_seconds = (clock_seconds() - t->started) / (double)(s->step - t->first_step) * (double)(t->steps - s->step);
+    bool stop = t->report && t->report(t->report_ctx, &p, epoch_done);
+    return stop || engine_stopped(t->engine);
 }
 
 static int tell(struct trainer *t, const char *phase, bool epoch_done)
@@ -242,38 +296,36 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     optim_step(t->engine, &c->optim, t->tensors, t->tensor_count, network_params(t->network, &ignored), network_grads(t->network),
                t->optim, t->state.step + 1, lr_of_step(t, t->state.step));
 
+    double weight = (double)batch / c->batch_size;
     t->state.step++;
     t->state.epoch_steps++;
-    t->state.loss += result.loss;
-    t->state.retrieval1 += result.retrieval1;
-    t->state.alignment += result.alignment;
-    t->state.uniformity += result.uniformity;
+    t->state.loss += weight * result.loss;
+    t->state.retrieval1 += weight * result.retrieval1;
+    t->state.alignment += weight * result.alignment;
+    t->state.uniformity += weight * result.uniformity;
     t->epoch_images += (uint64_t)batch;
     t->step_seconds += clock_seconds() - began;
     return SIMCLR_OK;
 }
 
-static enum simclr_status write_metrics(const struct trainer *t, double seconds, struct simclr_error *err)
+static enum simclr_status write_metrics(const struct trainer *t, struct simclr_error *err)
 {
     const struct checkpoint_state *s = &t->state;
-    double n = (double)s->epoch_steps, loss = s->loss / n;
-    double floor_loss = ntxent_floor(2 * t->config.batch_size, t->config.temperature);
-    double ceiling = ntxent_ceiling(2 * t->config.batch_size);
+    struct means means = epoch_means(t);
     struct metrics m = {
-        .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = loss,
-        .loss_place = (ceiling - loss) / (ceiling - floor_loss), .retrieval1 = s->retrieval1 / n, .alignment = s->alignment / n,
-        .uniformity = s->uniformity / n, .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
-        .perf = {.seconds = seconds, .images_per_second = seconds > 0 ? (double)t->epoch_images / seconds : 0,
-                 .data_share = data_share(t)},
+        .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss,
+        .loss_place = (means.ceiling - means.loss) / (means.ceiling - means.floor), .retrieval1 = means.retrieval1,
+        .alignment = means.alignment, .uniformity = means.uniformity, .lr = lr_of_step(t, s->step - 1), .knn = t->knn,
+        .knn_untrained = s->knn_untrained,
+        .perf = {.seconds = t->step_seconds, .images_per_second = images_per_second(t), .data_share = data_share(t)},
     };
     return metrics_append(t->run, &m, err);
 }
 
-/* After the last step of an epoch: kNN if due, a line of metrics, fresh sums. */
+/* After the last step of an epoch: kNN if due, and a line of metrics. */
 static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 {
     uint64_t epoch = t->state.step / t->steps_per_epoch;
-    double seconds = clock_seconds() - t->epoch_started;
     enum simclr_status status = SIMCLR_OK;
     t->knn = -1;
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
@@ -283,7 +335,7 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
     if (status == SIMCLR_OK)
         status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK)
-        status = write_metrics(t, seconds, err);
+        status = write_metrics(t, err);
     return status;
 }
 
@@ -293,7 +345,6 @@ static void begin_epoch(struct trainer *t)
     t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
     t->epoch_images = 0;
     t->step_seconds = t->data_seconds = 0;
-    t->epoch_started = clock_seconds();
 }
 
 static bool checkpoint_due(const struct trainer *t, bool epoch_done)
@@ -308,20 +359,46 @@ static bool checkpoint_due(const struct trainer *t, bool epoch_done)
     return epoch_done;
 }
 
+static enum simclr_status stopped(const struct trainer *t, struct simclr_error *err)
+{
+    if (t->state.step == 0)
+        return fail(err, SIMCLR_ERR_CANCELLED, "stopped before the first step; nothing was lost");
+    return fail(err, SIMCLR_ERR_CANCELLED, "stopped after step %llu of %llu; go on with --resume -o %s",
+                (unsigned long long)t->state.step, (unsigned long long)t->steps, t->run);
+}
+
+/* config.json says that the run has begun: its first step worked. */
+static enum simclr_status note_begun(struct trainer *t, struct simclr_error *err)
+{
+    char path[4096];
+    t->begun = true;
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    return status == SIMCLR_OK ? train_config_save(&t->config, path, err) : status;
+}
+
+/* Stopped in its evaluation, an epoch ends where the run is resumed: the checkpoint holds its sums. */
 static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
 {
-    t->started = t->last_checkpoint = t->epoch_started = clock_seconds();
+    t->started = t->last_checkpoint = clock_seconds();
     t->first_step = t->state.step;
-    while (t->state.step < t->steps) {
-        enum simclr_status status = train_step(t, err);
+    while (t->state.step < t->steps || epoch_ended(t)) {
+        enum simclr_status status = SIMCLR_OK;
+        if (!epoch_ended(t)) {
+            status = train_step(t, err);
+            result->trained += status == SIMCLR_OK;
+        }
+        if (status == SIMCLR_OK && !t->begun)
+            status = note_begun(t, err);
+        bool epoch_done = epoch_ended(t);
+        result->loss = epoch_means(t).loss;
+        if (status == SIMCLR_OK && epoch_done)
+            status = end_epoch(t, err);
+        if (status == SIMCLR_ERR_CANCELLED)
+            return (status = save_checkpoint(t, err)) == SIMCLR_OK ? stopped(t, err) : status;
         if (status != SIMCLR_OK)
             return status;
-        bool epoch_done = t->state.step % t->steps_per_epoch == 0;
-        result->trained++;
-        result->loss = t->state.loss / (double)t->state.epoch_steps;
-        if (epoch_done && (status = end_epoch(t, err)) != SIMCLR_OK)
-            return status;
-        int stop = tell(t, "train", epoch_done);
+        bool stop = tell(t, "train", epoch_done);
         if (epoch_done) {
             if (t->knn >= 0)
                 result->knn = t->knn;
@@ -330,8 +407,7 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
         if ((stop || checkpoint_due(t, epoch_done)) && (status = save_checkpoint(t, err)) != SIMCLR_OK)
             return status;
         if (stop && t->state.step < t->steps)
-            return fail(err, SIMCLR_ERR_CANCELLED, "stopped after step %llu of %llu; go on with --resume -o %s",
-                        (unsigned long long)t->state.step, (unsigned long long)t->steps, t->run);
+            return stopped(t, err);
     }
     return SIMCLR_OK;
 }
@@ -346,33 +422,59 @@ static enum simclr_status open_folder(struct trainer *t, bool resume, struct sim
     return status;
 }
 
-/* A resumed run restores its newest whole checkpoint; a new one writes config.json and evaluates the untrained encoder. */
-static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
+/* The settings in config.json, if it is there: the run's own. */
+static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
 {
     char path[4096];
-    bool found = false;
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    *own = t->config;
+    if (access(path, F_OK) != 0)
+        return SIMCLR_OK;
+    enum simclr_status status = train_config_load(own, path, err);
+    char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
+    if (text)
+        status = train_config_same(path, text, t->settings, err);
+    free(text);
+    return status;
+}
+
+/* Restores the newest whole checkpoint; found: whether there is any. */
+static enum simclr_status restore(struct trainer *t, bool *found, struct simclr_error *err)
+{
+    struct checkpoint_target target = checkpoint_of(t);
+    struct train_config own;
+    char advice[160] = "resume with the same images";
+    enum simclr_status status = own_settings(t, &own, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if ((own.knn_every > 0) != (t->config.knn_every > 0))
+        snprintf(advice, sizeof advice, "its --knn-every is %d, not %d: leave that out, for a tenth of the images is held out for kNN",
+                 own.knn_every, t->config.knn_every);
+    target.advice = advice;
+    return checkpoint_resume(t->run, t->config.keep, &target, &t->state, found, tell_user, t, err);
+}
+
+/* A resumed run goes on; a new one evaluates the untrained encoder. */
+static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
+{
     enum simclr_status status = SIMCLR_OK;
     t->knn = t->state.knn_untrained = -1;
-    if (resume) {
-        struct checkpoint_target target = checkpoint_of(t);
-        status = checkpoint_resume(t->run, t->config.keep, &target, &t->state, &found, tell_user, t, err);
-        if (status == SIMCLR_OK && found)
-            status = broken_list(t->run, &t->data, &t->broken, err);
-        if (status == SIMCLR_OK && found)
-            status = metrics_rewind(t->run, t->state.step, err);
-    }
-    if (status != SIMCLR_OK || found)
+    if (resume)
+        status = restore(t, &t->begun, err);
+    if (status == SIMCLR_OK && t->begun)
+        status = broken_list(t->run, &t->data, &t->broken, err);
+    if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */
+        status = metrics_rewind(t->run, t->steps_per_epoch, t->state.step - epoch_ended(t), err);
+    if (status != SIMCLR_OK)
         return status;
+    tell(t, "begin", false);
+    if (t->begun)
+        return SIMCLR_OK;
     if (resume)
         tell_user(t, false, "no checkpoint there yet: beginning");
-    snprintf(path, sizeof path, "%s/config.json", t->run);
     broken_clear(t->run);
-    status = train_config_save(&t->config, path, err);
-    if (status == SIMCLR_OK)
-        status = metrics_rewind(t->run, 0, err);
-    if (status == SIMCLR_OK)
-        status = evaluate(t, &t->state.knn_untrained, err);
-    return status;
+    status = evaluate(t, &t->state.knn_untrained, err);
+    return status == SIMCLR_ERR_CANCELLED ? stopped(t, err) : status;
 }
 
 enum simclr_status train_run(const struct train_config *config, const char *run, bool resume, const struct engine *engine,
@@ -381,6 +483,8 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
     struct trainer t = {.config = *config, .engine = engine, .run = run, .report = report, .report_ctx = ctx};
     *result = (struct train_result){.knn = -1, .knn_untrained = -1};
     enum simclr_status status = open_folder(&t, resume, err);
+    if (status == SIMCLR_OK)
+        tell(&t, "data", false);
     if (status == SIMCLR_OK)
         status = set_up(&t, err);
     if (status == SIMCLR_OK)

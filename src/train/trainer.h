@@ -34,20 +34,27 @@ struct train_config {
 };
 
 struct train_progress {
+    const struct train_config *config; /* with what the data decided */
+    size_t images, queries;    /* trained on; held out for kNN, or 0 */
+    int classes;               /* 0: no labels */
+    uint64_t steps_per_epoch;
     int epoch, epochs;         /* from 1 */
     uint64_t step, steps;      /* done, and of the whole run */
     double loss;               /* mean over the epoch so far */
     double floor, ceiling;
-    double images_per_second, eta_seconds;
+    double images_per_second;  /* in this epoch's training steps, without evaluations and checkpoints */
+    double eta_seconds;        /* of all that is left */
     double data_share;         /* of the core-seconds of this epoch's steps: reading, decoding, augmenting */
     double knn;                /* < 0: not computed yet */
     double knn_untrained;
     double retrieval1;
-    const char *phase;         /* "train", "knn", "checkpoint"; "notice", "warning": text is a sentence for the user */
+    const char *phase;         /* "data" (nothing else is known), "begin" (all checks succeeded), "train", "knn", "checkpoint";
+                                  "notice", "warning": text is a sentence for the user */
     const char *text;          /* else NULL */
 };
 
-/* Called after each step and phase; returning non-zero stops the run after a checkpoint (SIMCLR_ERR_CANCELLED). */
+/* Called after each step and as each phase begins; returning non-zero after a step stops the run after a checkpoint
+ * (SIMCLR_ERR_CANCELLED). */
 typedef int train_report_fn(void *ctx, const struct train_progress *progress, bool epoch_done);
 
 struct train_result {
@@ -59,7 +66,8 @@ struct train_result {
 void train_defaults(struct train_config *config); /* the reference's: resnet50, batch 32, lr 3e-4, Adam, tau 0.07, 50 epochs... */
 
 /* Runs config in folder run. resume: go on from the newest whole checkpoint there, or start if there is none. Without it a folder that
- * already holds a run is refused. */
+ * already holds a run is refused; so are files of a run's names that are not this run's. Nothing is written before the first step is
+ * done. engine->stop ends it as report does, in the midst of an evaluation too: that is made again when the run is resumed. */
 enum simclr_status train_run(const struct train_config *config, const char *run, bool resume, const struct engine *engine,
                              train_report_fn *report, void *ctx, struct train_result *result, struct simclr_error *err);
 
