@@ -30,6 +30,7 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 override CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
 STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
 LDLIBS   += -ljansson -lm
+BENCH_LIBS = -lbenchmark -lpthread -ldl $(LDLIBS)
 
 ifeq ($(ARCH),x86_64)
 ISAS     := scalar avx2 avx512
@@ -54,6 +55,7 @@ SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
+TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/tools/*.c))
 BENCH_OBJ := $(BENCH_SRC:bench/%.cc=$(BUILD)/cxx/%.o) $(ISAS:%=$(BUILD)/%/probe.o)
 DEMO     ?= --arch resnet18 --width 0.25 --image-size 32 --batch-size 64 --optimizer sgd --lr 0.06 --wd 5e-4 --temperature 0.2 \
             --augment cifar --crop-min 0.3 --limit 4000 --epochs 6 --knn-every 2
@@ -88,12 +90,34 @@ $(BUILD)/inject.so: tests/tools/inject.c
 # The only C++: its own folder of objects, for build/bench is the program.
 $(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
-	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -o $@ $^ -lbenchmark -lpthread $(LDLIBS)
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(BENCH_LIBS)
+
+# bench with a faulty kernel, which --compare-isa must find; built by name only.
+$(BUILD)/tests/compare_faults: $(BUILD)/tests/tools/compare_faults.o $(BENCH_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -Wl,--wrap=isa_list -o $@ $^ $(BENCH_LIBS)
 
 $(BUILD)/cxx/%.o: bench/%.cc
 	@mkdir -p $(@D)
 	@echo "  CXX  $<"
 	$(Q)$(CXX) $(CPPFLAGS) -I$(BUILD)/cxx -std=c++17 -Wall -Wextra -fPIE $(CXXFLAGS) -c -o $@ $<
+
+# What bench --peers measures beside us: a shared object for each library that is installed here. The engine links none.
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+ifeq ($(CROSS),)
+peer_flags = $(or $(shell pkg-config --cflags --libs $(1) 2>/dev/null),$(shell echo '\#include <$(2)>' | $(CXX) -x c++ -E - >/dev/null 2>&1 && \
+             echo $(3)))
+PEER_openblas := $(shell pkg-config --cflags --libs openblas 2>/dev/null)
+PEER_blis     := $(call peer_flags,blis,blis.h,-lblis)
+PEER_onednn   := $(call peer_flags,dnnl,dnnl.hpp,-ldnnl)
+PEER_opencv   := $(shell pkg-config --exists opencv4 && pkg-config --cflags --libs-only-L opencv4 && echo -lopencv_imgproc -lopencv_core)
+PEERS    := $(foreach peer,openblas blis onednn opencv,$(if $(strip $(PEER_$(peer))),$(BUILD)/peers/$(peer).so))
+endif
+endif
+$(BUILD)/peers/%.so: bench/peers/%.cc bench/peers/peer.h
+	@mkdir -p $(@D)
+	@echo "  CXX  $<"
+	$(Q)$(CXX) -I. -std=c++17 -Wall -Wextra $(CXXFLAGS) -fopenmp -fPIC -shared -o $@ $< $(PEER_$*) || echo "bench will do without $*" >&2
 
 $(BUILD)/cxx/main.o: $(BUILD)/cxx/build_info.h
 $(BUILD)/cxx/build_info.h: FORCE
@@ -171,13 +195,16 @@ coverage: ## share of the lines of src/ and simd/ that the tests run, at least 9
 check-long: ## what .ci/run has no time for, some hours: soak, fuzzing, failure injection, coverage ... (ONLY='soak coverage')
 	$(Q)tests/check_long.sh $(ONLY)
 
-bench: $(BUILD)/bench ## build build/bench, which times every kernel of every ISA beside the machine's limits
+bench: $(BUILD)/bench $(PEERS) ## build build/bench, which times every kernel of every ISA beside the machine's limits
 
-# Objects wait for what they need to be found. Only `make test`, `demo`, `bench` and `deps` install what is missing.
-$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(BUILD)/tests/tools/accuracy.o: | deps
+compare-isa: $(BUILD)/bench ## run every ISA on the same rows: equal results, none slower than a lesser one; tables in build/compare-isa.*
+	$(Q)$(BUILD)/bench --compare-isa --markdown $(BUILD)/compare-isa.md --json $(BUILD)/compare-isa.json
+
+# Objects wait for what they need to be found. Only `make test`, `demo`, `bench`, `compare-isa` and `deps` install what is missing.
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps
 deps: ## look for the packages that the build and the tests need, and install them
-	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench deps,$(MAKECMDGOALS)),--install) \
-		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench %/bench,$(MAKECMDGOALS)),bench))
+	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) \
+		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench))
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -185,5 +212,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak inject fuzz fuzz-targets coverage check-long bench deps clean help FORCE
--include $(wildcard $(BUILD)/tests/fuzz/*.d) $(BUILD)/tests/tools/accuracy.d $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+.PHONY: all test demo soak inject fuzz fuzz-targets coverage check-long bench compare-isa deps clean help FORCE
+-include $(wildcard $(BUILD)/tests/fuzz/*.d) $(TOOL_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

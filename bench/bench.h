@@ -30,19 +30,29 @@ struct Work {
 Work operator*(double times, const Work &work);
 Work operator+(const Work &a, const Work &b);
 
+using Bytes = std::vector<unsigned char>;
+
 /* A row's buffers. What is counted is the footprint: it tells which level of memory can hold the row. */
 class Memory {
 public:
     float *floats(size_t count); /* random in [-1, 1) */
     float *unit(size_t count);   /* random in [0, 1) */
     uint8_t *bytes(size_t count);
-    template <class T> T *zeros(size_t count) { return static_cast<T *>(take(count, sizeof(T), true)); }
-    void *scratch(size_t bytes) { return take(bytes, 1, false); } /* an implementation's own: not counted */
+    template <class T> T *zeros(size_t count) { return static_cast<T *>(take(count * sizeof(T), true)); }
+    /* For columns in panels of nr, each [k][nr]; `times` such sets, that begin `apart` floats from another. */
+    float *panels(int nr, size_t k, size_t columns, size_t times, size_t apart);
+    void *scratch(size_t bytes) { return take(bytes, false); } /* an implementation's own: not counted */
     size_t footprint() const { return footprint_; }
+    Bytes contents() const; /* of all but scratch, panels in the order of columns: the same on every ISA */
 
 private:
-    void *take(size_t count, size_t size, bool counted); /* throws std::bad_alloc */
-    std::vector<std::unique_ptr<void, void (*)(void *)>> blocks_;
+    struct Block {
+        std::unique_ptr<void, void (*)(void *)> data;
+        size_t bytes; /* that count */
+        size_t nr, k, columns, times, apart; /* of panels; nr = 0: there are none */
+    };
+    void *take(size_t bytes, bool counted); /* throws std::bad_alloc */
+    std::vector<Block> blocks_;
     size_t footprint_ = 0;
 };
 
@@ -52,12 +62,17 @@ struct Job {
     double footprint = 0; /* bytes over all threads */
     double effective = 0; /* FLOPs to quote a rate by where it is not that of the work above: see README.md */
     std::function<void(benchmark::State &, double seconds)> counters; /* more of them, from a call's time; may be empty */
+    std::function<Bytes()> results; /* after as many calls the same on every ISA, bit by bit */
 };
+
+struct Peer; /* peers/peer.h */
 
 struct Row {
     std::string kernel, shape;
     double flops; /* a call, roughly: rows beyond the limit are left out where arithmetic is slow */
     std::function<Job(const struct engine &)> make;
+    std::function<bool(const Peer &)> peer_can = {}; /* empty: no other library does this */
+    std::function<Job(const struct engine &, const Peer &)> make_peer = {};
 };
 
 /* How large rows may be. */
@@ -65,7 +80,10 @@ struct Scale {
     bool quick;        /* for tests: a small network, everything under a few milliseconds */
     double most_flops; /* a call */
 };
+const double SLOW_FLOPS = 0.5e9, QUICK_FLOPS = 0.01e9; /* scalar FMAs run at about a thousand million a second */
 using Rows = std::vector<Row>;
+
+Rows all_rows(const Scale &scale);
 
 void add_kernel_rows(Rows &rows, const Scale &scale); /* every slot of struct kernels (rows_kernels.cc, rows_pixels.cc) */
 void add_layer_rows(Rows &rows, const Scale &scale);  /* the layers of real networks (rows_layers.cc) */

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <stdexcept>
 
 extern "C" {
 #include "base/arena.h"
@@ -20,15 +21,43 @@ Work operator+(const Work &a, const Work &b)
     return {a.fma + b.fma, a.other + b.other, a.read + b.read, a.written + b.written, a.in_place || b.in_place};
 }
 
-void *Memory::take(size_t count, size_t size, bool counted)
+void *Memory::take(size_t bytes, bool counted)
 {
-    void *block = alloc_aligned(count ? count : 1, size);
-    if (!block)
+    void *data = alloc_aligned(bytes ? bytes : 1, 1);
+    if (!data)
         throw std::bad_alloc();
-    blocks_.emplace_back(block, free);
-    if (counted)
-        footprint_ += count * size;
-    return block;
+    blocks_.push_back({{data, free}, counted ? bytes : 0, 0, 0, 0, 0, 0});
+    footprint_ += blocks_.back().bytes;
+    return data;
+}
+
+float *Memory::panels(int nr, size_t k, size_t columns, size_t times, size_t apart)
+{
+    size_t width = static_cast<size_t>(nr);
+    if (columns % width)
+        throw std::logic_error(format("%zu columns are not whole panels of %d", columns, nr));
+    float *data = zeros<float>(times * apart);
+    Block &block = blocks_.back();
+    block.nr = width, block.k = k, block.columns = columns, block.times = times, block.apart = apart;
+    return data;
+}
+
+Bytes Memory::contents() const
+{
+    Bytes all;
+    all.reserve(footprint_);
+    for (const Block &b : blocks_) {
+        const unsigned char *data = static_cast<const unsigned char *>(b.data.get());
+        if (b.nr == 0)
+            all.insert(all.end(), data, data + b.bytes);
+        for (size_t t = 0; b.nr && t < b.times; t++)
+            for (size_t p = 0; p < b.k; p++)
+                for (size_t j = 0; j < b.columns; j += b.nr) {
+                    const unsigned char *at = data + sizeof(float) * (t * b.apart + j * b.k + p * b.nr);
+                    all.insert(all.end(), at, at + sizeof(float) * b.nr);
+                }
+    }
+    return all;
 }
 
 static uint32_t next_random(uint32_t &state)
@@ -74,6 +103,7 @@ Job engine_job(std::shared_ptr<Memory> memory, const Work &work, std::function<v
     Job job;
     job.work = work;
     job.footprint = static_cast<double>(memory->footprint());
+    job.results = [memory] { return memory->contents(); };
     job.run = [memory, call](size_t calls) {
         for (size_t i = 0; i < calls; i++)
             call();
@@ -91,6 +121,7 @@ Job kernel_job(const struct engine &engine, const Work &work_of_one, const MakeC
     Job job;
     job.work = static_cast<double>(threads) * work_of_one;
     job.footprint = static_cast<double>(memory->footprint());
+    job.results = [memory] { return memory->contents(); };
     job.run = [memory, calls_of_threads, threads](size_t calls) {
         parallel(threads, static_cast<size_t>(threads), [&](size_t thread) {
             const Call &call = (*calls_of_threads)[thread];

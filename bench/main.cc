@@ -1,17 +1,20 @@
 /* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
 #include "bench/html.h"
+#include "bench/baseline.h"
+#include "bench/compare.h"
 #include "bench/machine.h"
+#include "bench/options.h"
 #include "bench/peaks.h"
+#include "bench/peers.h"
+#include "bench/timing.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <map>
-#include <regex.h>
 #include <set>
 #include <stdexcept>
 
@@ -26,14 +29,6 @@ namespace {
 
 enum { DONE = 0, FAILED = 1, MISUSED = 2 };
 const double PROBE_TOLERANCE = 1.05, SPREAD_LIMIT = 5; /* percent */
-const double SLOW_FLOPS = 0.1e9, QUICK_FLOPS = 0.01e9; /* scalar FMAs run at about a thousand million a second */
-const double BATCH_SECONDS = 200e-6;
-
-struct Options {
-    bool quick = false;
-    int threads = 0;
-    std::string filter, html;
-};
 
 /* One benchmark that Google's library calls several times, each with more iterations; its buffers are made once. */
 struct Registered {
@@ -41,6 +36,8 @@ struct Registered {
     Row row;
     struct engine engine;
     const Peaks *peaks;
+    std::string path; /* an ISA, or the peer whose row this is */
+    bool is_peer() const { return path != engine.kernels->name; }
 };
 
 struct Outcome {
@@ -48,6 +45,7 @@ struct Outcome {
     std::string isa, limit;
     Work work;
     double footprint;
+    bool peer;
     std::map<std::string, double> counters;
 };
 
@@ -58,6 +56,8 @@ struct Session {
     std::map<std::string, Outcome> outcomes;
     std::vector<std::string> failures;
     Report report;
+    std::map<std::string, double> scalar_rates; /* of layers, without the number of images; and the best of a kernel */
+    std::map<std::string, double> peer_seconds; /* of the fastest, by kernel and shape */
 };
 Session session;
 
@@ -67,11 +67,43 @@ void warn(const std::string &sentence)
     session.report.warnings.push_back(sentence);
 }
 
-double seconds_of(const Job &job, size_t calls)
+/* To Google's reporters, and to the page. */
+void tell(const std::string &key, const std::string &value)
 {
-    auto start = std::chrono::steady_clock::now();
-    job.run(calls);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    benchmark::AddCustomContext(key, value);
+    session.report.context.push_back({key, value});
+}
+
+std::string layer_of(const Row &row)
+{
+    size_t batch = row.shape.rfind(".b");
+    bool has = batch != std::string::npos && row.shape.find_first_not_of("0123456789", batch + 2) == std::string::npos;
+    return row.kernel + "/" + row.shape.substr(0, has ? batch : std::string::npos);
+}
+
+/* Scalar has fewer images, or for want of FLOPs not this shape at all: then its best rate in this kernel is what others are held to.
+ * Peers run before our rows of a shape, scalar before other paths. */
+void compare_rates(benchmark::State &state, const Registered &r, double seconds)
+{
+    const Work &work = session.job.work;
+    double rate = (work.flops() > 0 ? work.flops() : work.bytes()) / seconds;
+    std::string shape = r.row.kernel + "/" + r.row.shape;
+    if (r.is_peer()) {
+        double &best = session.peer_seconds.emplace(shape, seconds).first->second;
+        best = std::min(best, seconds);
+        return;
+    }
+    if (session.peer_seconds.count(shape))
+        state.counters["x_best_peer"] = session.peer_seconds[shape] / seconds;
+    if (r.path == "scalar") {
+        session.scalar_rates[layer_of(r.row)] = rate;
+        session.scalar_rates[r.row.kernel] = std::max(rate, session.scalar_rates[r.row.kernel]);
+    }
+    for (const std::string &name : {layer_of(r.row), r.row.kernel})
+        if (session.scalar_rates.count(name)) {
+            state.counters["x_scalar"] = rate / session.scalar_rates[name];
+            break;
+        }
 }
 
 void set_up(Registered &r)
@@ -82,18 +114,7 @@ void set_up(Registered &r)
     session.job = Job(); /* its memory goes before the next row's comes */
     session.job = r.row.make(r.engine);
     session.current = &r;
-    /* Short calls are timed in batches, so that neither the clock nor the start of threads is what is measured. */
-    size_t calls = 1;
-    double seconds = seconds_of(session.job, 1);
-    if (seconds < 100 * BATCH_SECONDS) /* the first call warms up, and may have been interrupted */
-        while ((seconds = std::min(seconds_of(session.job, calls), seconds_of(session.job, calls))) < BATCH_SECONDS / 2)
-            calls = static_cast<size_t>(static_cast<double>(calls) * std::min(100.0, BATCH_SECONDS / std::max(seconds, 1e-7))) + 1;
-    session.calls_a_batch = calls;
-}
-
-double quantile(const std::vector<double> &sorted, double q)
-{
-    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
+    session.calls_a_batch = calls_a_batch(session.job);
 }
 
 void run_row(benchmark::State &state, Registered &r)
@@ -124,98 +145,14 @@ void run_row(benchmark::State &state, Registered &r)
     }
     if (session.job.counters)
         session.job.counters(state, seconds);
+    compare_rates(state, r, seconds);
     state.SetLabel(limit.name);
-    session.outcomes[r.name] = {seconds, percent, spread, r.engine.kernels->name, limit.name, work, session.job.footprint, {}};
+    session.outcomes[r.name] = {seconds, percent, spread, r.path, limit.name, work, session.job.footprint, r.is_peer(), {}};
     for (const auto &[counter, value] : state.counters)
         session.outcomes[r.name].counters[counter] = value;
 }
 
-/* ---- The command line ---- */
-
-const char help[] =
-    "Usage: bench [OPTION...]\n\n"
-    "Times every kernel of every instruction set that this CPU runs; rows are named kernel/isa/shape.\n\n"
-    "      --filter REGEX   only rows whose name matches (the same as --benchmark_filter; a leading - excludes)\n"
-    "      --html FILE      write a page of rooflines, bars and all rows: one file, which needs no network\n"
-    "      --threads N      threads; default: all that this process may use\n"
-    "      --quick          small shapes and short times: shows that everything runs, and no more\n"
-    "      --help           show this\n\n"
-    "Options of Google Benchmark: --benchmark_format=console|json|csv, --benchmark_out=FILE, --benchmark_min_time=SECONDS,\n"
-    "--benchmark_repetitions=N, --benchmark_list_tests ...\n"
-    "Exit codes: 0 done, 1 failed (also when a row is faster than the limit measured for it), 2 misused.\n";
-
-/* Takes our own options out of argv; what Google's library needs to hear is appended to passed. */
-bool parse(Options &options, std::vector<std::string> &passed, int argc, char **argv)
-{
-    passed = {argv[0], "--benchmark_counters_tabular=true"};
-    bool has_time = false;
-    for (int i = 1; i < argc; i++) {
-        std::string word = argv[i], value;
-        auto takes = [&](const char *name) {
-            std::string prefix = std::string(name) + "=";
-            if (word.compare(0, prefix.size(), prefix) == 0)
-                value = word.substr(prefix.size());
-            else if (word == name && i + 1 < argc)
-                value = argv[++i];
-            else
-                return false;
-            return true;
-        };
-        if (word == "--quick") {
-            options.quick = true;
-        } else if (takes("--threads")) {
-            char *end;
-            long threads = strtol(value.c_str(), &end, 10);
-            if (*end || threads < 1 || threads > 1024) {
-                fprintf(stderr, "bench: --threads %s: give a number from 1 to 1024\n", value.c_str());
-                return false;
-            }
-            options.threads = static_cast<int>(threads);
-        } else if (takes("--filter") || takes("--benchmark_filter")) {
-            options.filter = value;
-        } else if (takes("--html")) {
-            options.html = value;
-        } else {
-            has_time = has_time || word.compare(0, 20, "--benchmark_min_time") == 0;
-            passed.push_back(word);
-        }
-    }
-    if (!has_time)
-        passed.push_back(options.quick ? "--benchmark_min_time=0.002" : "--benchmark_min_time=0.2");
-    return true;
-}
-
-/* Registering only what is wanted lets peaks be measured for the ISAs in use alone. */
-class Filter {
-public:
-    explicit Filter(const std::string &text) : negative_(text.size() > 1 && text[0] == '-')
-    {
-        std::string pattern = negative_ ? text.substr(1) : text.empty() || text == "all" ? "." : text;
-        if (regcomp(&regex_, pattern.c_str(), REG_EXTENDED | REG_NOSUB))
-            throw std::invalid_argument("--filter " + text + ": not a regular expression");
-    }
-    ~Filter() { regfree(&regex_); }
-    bool wants(const std::string &name) const { return (regexec(&regex_, name.c_str(), 0, nullptr, 0) == 0) != negative_; }
-
-private:
-    bool negative_;
-    regex_t regex_;
-};
-
 /* ---- What is run ---- */
-
-Rows rows_for(const Scale &scale)
-{
-    Rows rows;
-    add_layer_rows(rows, scale);
-    add_step_rows(rows, scale);
-    add_kernel_rows(rows, scale);
-    std::set<std::string> names;
-    for (const Row &row : rows)
-        if (!names.insert(row.kernel + "/" + row.shape).second)
-            throw std::logic_error("two rows are named " + row.kernel + "/" + row.shape);
-    return rows;
-}
 
 /* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do
  * not. */
@@ -230,13 +167,45 @@ std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, boo
         if (!entries[i].supported)
             continue;
         bool slow = emulated || strcmp(kernels->name, "scalar") == 0;
-        for (const Row &row : rows_for({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
+        for (const Row &row : all_rows({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
-                chosen.push_back(std::make_unique<Registered>(Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr}));
+                chosen.push_back(std::make_unique<Registered>(
+                    Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr, kernels->name}));
         }
     }
     return chosen;
+}
+
+/* Rows of peers for every shape that they can do, each in front of ours of that shape, so that other work meets both. */
+void add_peers(std::vector<std::unique_ptr<Registered>> &chosen, const Options &options)
+{
+    std::vector<const Peer *> peers = load_peers(options.threads);
+    std::string found;
+    for (const Peer *peer : peers)
+        found += (found.empty() ? "" : "; ") + std::string(peer->name) + " " + peer->version;
+    tell("peers", found.empty() ? "none: install one of those in bench/README.md, and make bench again" : found);
+    std::map<std::string, size_t> shapes;
+    for (const auto &r : chosen)
+        shapes.emplace(r->row.kernel + "/" + r->row.shape, shapes.size());
+    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes(), nullptr};
+    std::set<std::string> done;
+    std::vector<std::unique_ptr<Registered>> rows;
+    for (const auto &r : chosen)
+        for (const Peer *peer : peers) {
+            std::string name = r->row.kernel + "/" + peer->name + "/" + r->row.shape;
+            if (!r->row.peer_can || !r->row.peer_can(*peer) || !done.insert(name).second)
+                continue;
+            Row row = r->row;
+            row.make = [make = row.make_peer, peer](const struct engine &engine) { return make(engine, *peer); };
+            rows.push_back(std::make_unique<Registered>(Registered{name, row, best, nullptr, peer->name}));
+        }
+    for (auto &r : chosen)
+        rows.push_back(std::move(r));
+    std::stable_sort(rows.begin(), rows.end(), [&](const auto &a, const auto &b) {
+        return shapes.at(a->row.kernel + "/" + a->row.shape) < shapes.at(b->row.kernel + "/" + b->row.shape);
+    });
+    chosen.swap(rows);
 }
 
 std::string describe(const Peaks &peaks)
@@ -267,13 +236,6 @@ std::map<std::string, Peaks> measure_all(const std::vector<std::unique_ptr<Regis
             report("1_thread", measure_peaks(isa, 1, false));
     }
     return peaks;
-}
-
-/* To Google's reporters, and to the page. */
-void tell(const std::string &key, const std::string &value)
-{
-    benchmark::AddCustomContext(key, value);
-    session.report.context.push_back({key, value});
 }
 
 void add_context(const Options &options, bool emulated)
@@ -324,7 +286,7 @@ bool judge_limits(const Options &options)
 {
     bool good = true;
     for (const auto &[name, o] : session.outcomes)
-        if (o.percent > 100 * PROBE_TOLERANCE && !(options.quick && !exceeds_longer_probe(o, options))) {
+        if (!o.peer && o.percent > 100 * PROBE_TOLERANCE && !(options.quick && !exceeds_longer_probe(o, options))) {
             warn(format("%s ran at %.0f %% of the limit measured for it (%s): the probe was disturbed or is wrong, and no percentage "
                         "of this run counts; run again on a quiet machine", name.c_str(), o.percent, o.limit.c_str()));
             good = false;
@@ -345,6 +307,56 @@ void judge_spread()
     if (worst)
         warn(format("%zu of %zu rows spread over %.0f %% (worst: %s, %.0f %%): see bench/README.md on quiet machines", spread,
                     session.outcomes.size(), SPREAD_LIMIT, worst->first.c_str(), worst->second.spread));
+}
+
+/* The best of a few more measurements, in other buffers, of a row that looks slow. */
+double percent_again(Registered &r, double enough)
+{
+    double best = 0;
+    for (int i = 0; i < 3 && best < enough; i++) {
+        session.current = nullptr;
+        set_up(r);
+        double seconds = median_seconds(session.job, 0.1);
+        best = std::max(best, 100 * limit_of(*r.peaks, session.job.work, session.job.footprint).seconds / seconds);
+    }
+    return best;
+}
+
+/* Lists what is slower and faster than in an earlier run; false if anything is slower. */
+bool judge_against(const Baseline &baseline, const std::vector<std::unique_ptr<Registered>> &rows, const Options &options)
+{
+    char cpu[128], features[512];
+    cpu_describe(cpu, sizeof cpu, features, sizeof features);
+    if (baseline.cpu != cpu || baseline.threads != std::to_string(options.threads))
+        warn(format("%s is of %s threads on %s, this run of %d on %s: percentages tell how well kernels suit each", baseline.path.c_str(),
+                    baseline.threads.c_str(), baseline.cpu.c_str(), options.threads, cpu));
+    size_t compared = 0, new_rows = 0, slower = 0, faster = 0;
+    for (const auto &r : rows) {
+        auto outcome = session.outcomes.find(r->name);
+        auto before = baseline.percents.find(r->name);
+        if (outcome == session.outcomes.end() || r->is_peer())
+            continue;
+        if (before == baseline.percents.end()) {
+            new_rows++;
+            continue;
+        }
+        compared++;
+        double was = before->second, least = was * (1 - options.tolerance), is = outcome->second.percent;
+        if (is < least)
+            is = std::max(is, percent_again(*r, least));
+        bool lost = is < least, gained = is > was * (1 + options.tolerance);
+        slower += lost;
+        faster += gained;
+        if (lost || gained)
+            fprintf(stderr, "%-10s  %-50s %5.1f %% of its limit, was %5.1f %%: %.2f times\n", lost ? "REGRESSION" : "gain", r->name.c_str(),
+                    is, was, is / was);
+    }
+    warn(format("%zu rows compared with %s by percent of each run's limits, tolerance %.0f %%: %zu regressions, %zu gains; %zu rows are "
+                "not in it, %zu of it not here", compared, baseline.path.c_str(), 100 * options.tolerance, slower, faster, new_rows,
+                baseline.percents.size() - compared));
+    if (compared == 0)
+        warn("no row of this run is in " + baseline.path + ": nothing was compared");
+    return slower == 0 && compared > 0;
 }
 
 bool judge(const Options &options, bool emulated)
@@ -395,6 +407,26 @@ void write_page(File file, const Options &options, const std::vector<std::unique
         throw std::runtime_error("--html " + options.html + ": could not be written: " + strerror(errno));
 }
 
+int compare(const Options &options, bool emulated)
+{
+    Filter filter(options.filter);
+    std::string load = machine_load_warning();
+    if (!load.empty() && !emulated)
+        warn(load);
+    Comparison c = compare_isas({options.threads, options.tolerance, options.quick, emulated,
+                                 [&](const std::string &name) { return filter.wants(name); }});
+    if (c.rows.empty()) {
+        warn("no row matches --filter " + options.filter);
+        return FAILED;
+    }
+    print_verdict(c);
+    if (!options.markdown.empty())
+        write_markdown(c, options.markdown);
+    if (!options.json.empty())
+        write_json(c, options.json);
+    return c.all_failures().empty() ? DONE : FAILED;
+}
+
 int run(int argc, char **argv)
 {
     Options options;
@@ -417,6 +449,11 @@ int run(int argc, char **argv)
         return MISUSED;
 
     bool emulated = machine_is_emulated();
+    Baseline baseline;
+    if (!options.baseline.empty())
+        baseline = read_baseline(options.baseline); /* what is wrong with it is said before the wait */
+    if (options.compare_isa)
+        return compare(options, emulated);
     auto rows = choose_rows(options, emulated);
     if (rows.empty()) {
         warn("no row matches --filter " + options.filter);
@@ -428,6 +465,8 @@ int run(int argc, char **argv)
     std::map<std::string, Peaks> peaks;
     if (!list) {
         add_context(options, emulated); /* before the probes: they are a load themselves */
+        if (options.peers)
+            add_peers(rows, options);
         peaks = measure_all(rows, options);
     }
     for (auto &r : rows) {
@@ -439,8 +478,10 @@ int run(int argc, char **argv)
             ->Unit(benchmark::kMicrosecond);
     }
     benchmark::RunSpecifiedBenchmarks();
-    session.job = Job();
     bool good = list || judge(options, emulated);
+    if (!list && !emulated && !options.baseline.empty())
+        good = judge_against(baseline, rows, options) && good;
+    session.job = Job();
     if (page)
         write_page(std::move(page), options, rows, argc, argv);
     return good ? DONE : FAILED;

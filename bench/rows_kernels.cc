@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <stdexcept>
 
 namespace {
@@ -18,23 +19,37 @@ ptrdiff_t *offsets(Memory &m, int rows, ptrdiff_t stride)
     return offset;
 }
 
-/* ---- GEMM: work depends on the panel's width, which is the ISA's ---- */
+/* ---- GEMM: 32 columns, which are one to four panels of B ---- */
+
+enum { COLUMNS = 32 };
+
+/* B (k, COLUMNS) in panels, one call of a kernel for each. */
+float *packed(const struct kernels *kernels, Memory &m, int k)
+{
+    Memory plain;
+    size_t depth = static_cast<size_t>(k);
+    float *b = plain.floats(depth * COLUMNS), *panels = m.panels(kernels->nr, depth, COLUMNS, 1, depth * COLUMNS);
+    for (int j = 0; j < COLUMNS; j += kernels->nr)
+        kernels->pack_b(panels + j * k, b + j, COLUMNS, k, kernels->nr);
+    return panels;
+}
 
 /* Two rows of a 3x3 convolution over 64 channels: three rows of taps, each one stretch of 3 x 64 floats of a 34 pixel wide copy. */
 void brgemm_rows(Rows &rows)
 {
     enum { M = 64, K = 192, TAPS = 3, C = 64, WIDTH = 34 };
-    rows.push_back({"brgemm", "m64.k192.t3", 2.0 * M * K * TAPS * 32, [](const struct engine &engine) {
-        double nr = engine.kernels->nr, inputs = (M / 32 + 2) * WIDTH * C;
-        Work work{M * nr * K * TAPS, 0, F * (inputs + TAPS * K * nr), F * M * nr};
+    rows.push_back({"brgemm", "m64.n32.k192.t3", 2.0 * M * K * TAPS * COLUMNS, [](const struct engine &engine) {
+        double calls = COLUMNS / engine.kernels->nr, inputs = (M / 32 + 2) * WIDTH * C;
+        Work work{M * COLUMNS * K * TAPS, 0, F * (calls * inputs + TAPS * K * COLUMNS), F * M * COLUMNS};
         return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
-            int n = k->nr;
-            float *a = m.floats((M / 32 + 2) * WIDTH * C), *b = m.floats(static_cast<size_t>(TAPS * K * n));
-            float *c = m.zeros<float>(static_cast<size_t>(M * n));
-            ptrdiff_t *a_row = offsets(m, M, C), *c_row = offsets(m, M, n), *a_tap = offsets(m, TAPS, WIDTH * C);
+            float *a = m.floats((M / 32 + 2) * WIDTH * C), *b = packed(k, m, K * TAPS), *c = m.zeros<float>(M * COLUMNS);
+            ptrdiff_t *a_row = offsets(m, M, C), *c_row = offsets(m, M, COLUMNS), *a_tap = offsets(m, TAPS, WIDTH * C);
             for (int i = M / 2; i < M; i++)
                 a_row[i] += (WIDTH - 32) * C;
-            return [=] { k->brgemm(c, c_row, a, a_row, a_tap, b, M, n, K, TAPS, false); };
+            return [=] {
+                for (int j = 0; j < COLUMNS; j += k->nr)
+                    k->brgemm(c + j, c_row, a, a_row, a_tap, b + j * K * TAPS, M, k->nr, K, TAPS, false);
+            };
         });
     }});
 }
@@ -42,15 +57,16 @@ void brgemm_rows(Rows &rows)
 void brgemm_tn_rows(Rows &rows)
 {
     enum { M = 128, PIXELS = 256 };
-    rows.push_back({"brgemm_tn", "m128.k256", 2.0 * M * PIXELS * 32, [](const struct engine &engine) {
-        double nr = engine.kernels->nr;
-        Work work{M * nr * PIXELS, M * nr, F * PIXELS * (M + nr) + F * M * nr, F * M * nr, true};
+    rows.push_back({"brgemm_tn", "m128.n32.k256", 2.0 * M * PIXELS * COLUMNS, [](const struct engine &engine) {
+        double calls = COLUMNS / engine.kernels->nr;
+        Work work{M * COLUMNS * PIXELS, M * COLUMNS, F * PIXELS * (calls * M + COLUMNS) + F * M * COLUMNS, F * M * COLUMNS, true};
         return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
-            int n = k->nr;
-            float *a = m.floats(PIXELS * M), *b = m.floats(static_cast<size_t>(PIXELS * n));
-            float *c = m.zeros<float>(static_cast<size_t>(M * n));
+            float *a = m.floats(PIXELS * M), *b = packed(k, m, PIXELS), *c = m.zeros<float>(M * COLUMNS);
             ptrdiff_t *a_row = offsets(m, PIXELS, M);
-            return [=] { k->brgemm_tn(c, n, a, a_row, b, 0, nullptr, M, n, PIXELS, true, nullptr, 0); };
+            return [=] {
+                for (int j = 0; j < COLUMNS; j += k->nr)
+                    k->brgemm_tn(c + j, COLUMNS, a, a_row, b + j * PIXELS, 0, nullptr, M, k->nr, PIXELS, true, nullptr, 0);
+            };
         });
     }});
 }
@@ -58,19 +74,17 @@ void brgemm_tn_rows(Rows &rows)
 void pack_rows(Rows &rows, bool transposed)
 {
     enum { K = 256 };
-    rows.push_back({transposed ? "pack_bt" : "pack_b", "k256", 0, [transposed](const struct engine &engine) {
-        double bytes = F * K * engine.kernels->nr;
-        return kernel_job(engine, Work{0, 0, bytes, bytes}, [transposed](const struct kernels *k, Memory &m) -> Call {
-            int n = k->nr;
-            float *src = m.floats(static_cast<size_t>(K * n)), *dst = m.zeros<float>(static_cast<size_t>(K * n));
-            return [=] {
+    add_kernel(rows, transposed ? "pack_bt" : "pack_b", "n32.k256", K * COLUMNS * Work{0, 0, F, F},
+               [transposed](const struct kernels *k, Memory &m) -> Call {
+        float *src = m.floats(K * COLUMNS), *dst = m.panels(k->nr, K, COLUMNS, 1, K * COLUMNS);
+        return [=] {
+            for (int j = 0; j < COLUMNS; j += k->nr)
                 if (transposed)
-                    k->pack_bt(dst, src, K, K, n);
+                    k->pack_bt(dst + j * K, src + j * K, K, K, k->nr);
                 else
-                    k->pack_b(dst, src, n, K, n);
-            };
-        });
-    }});
+                    k->pack_b(dst + j * K, src + j, COLUMNS, K, k->nr);
+        };
+    });
 }
 
 void pack_b_rows(Rows &rows) { pack_rows(rows, false); }
@@ -103,7 +117,7 @@ void winograd_gradient_rows(Rows &rows)
 {
     add_kernel(rows, "winograd_gradient", "t8.k64", TILES * CHANNELS * Work{10.0 * 2, 10.0 * 7, 16 * F, POINTS * F},
                [](const struct kernels *k, Memory &m) -> Call {
-        float *dy = m.floats(16 * TILES * CHANNELS), *to = m.zeros<float>(POINTS * POINT);
+        float *dy = m.floats(16 * TILES * CHANNELS), *to = m.panels(k->nr, TILES, CHANNELS, POINTS, POINT);
         return [=] { k->winograd_gradient(WINOGRAD_4X4, to, k->nr, TILES * k->nr, POINT, dy, 4 * TILES * CHANNELS, CHANNELS, TILES, CHANNELS); };
     });
 }
@@ -384,14 +398,9 @@ void sum_squares_rows(Rows &rows)
 
 /* ---- The table ---- */
 
-struct Slot {
-    const char *name;
-    size_t offset; /* in struct kernels */
-    void (*add)(Rows &);
-};
 #define SLOT(name) {#name, offsetof(struct kernels, name), name##_rows}
 
-const Slot slots[] = {
+const KernelSlot slots[] = {
     SLOT(brgemm), SLOT(brgemm_tn), SLOT(pack_b), SLOT(pack_bt),
     SLOT(winograd_input), SLOT(winograd_output), SLOT(winograd_gradient), SLOT(winograd_weights), SLOT(winograd_weights_gradient),
     SLOT(norm_stats), SLOT(norm_apply), SLOT(norm_backward_sums), SLOT(norm_backward_apply),
@@ -408,6 +417,8 @@ static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeo
 
 } // namespace
 
+std::vector<KernelSlot> kernel_slots() { return {std::begin(slots), std::end(slots)}; }
+
 void add_kernel(Rows &rows, const char *kernel, const std::string &shape, const Work &work, const MakeCall &make)
 {
     rows.push_back({kernel, shape, work.flops(), [=](const struct engine &engine) { return kernel_job(engine, work, make); }});
@@ -416,7 +427,7 @@ void add_kernel(Rows &rows, const char *kernel, const std::string &shape, const 
 void add_kernel_rows(Rows &rows, const Scale &)
 {
     size_t expected = offsetof(struct kernels, brgemm);
-    for (const Slot &slot : slots) {
+    for (const KernelSlot &slot : slots) {
         if (slot.offset != expected)
             throw std::logic_error(format("the slots of struct kernels and bench's table part at %s", slot.name));
         expected += sizeof(void (*)());

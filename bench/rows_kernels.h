@@ -1,8 +1,15 @@
-/* What the two files of kernel rows share. */
+/* The slots of struct kernels, and what the two files of their rows share. */
 #ifndef BENCH_ROWS_KERNELS_H
 #define BENCH_ROWS_KERNELS_H
 
 #include "bench/bench.h"
+
+struct KernelSlot {
+    const char *name;
+    size_t offset;       /* in struct kernels */
+    void (*add)(Rows &); /* its rows */
+};
+std::vector<KernelSlot> kernel_slots(); /* all, in their order */
 
 /* A kernel whose work is the same on every ISA. */
 void add_kernel(Rows &rows, const char *kernel, const std::string &shape, const Work &work, const MakeCall &make);

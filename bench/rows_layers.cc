@@ -1,5 +1,6 @@
 /* Layers of real networks, taken from the node lists that training runs: convolutions, norms, pools, linear layers. */
 #include "bench/networks.h"
+#include "bench/peers.h"
 
 #include <algorithm>
 #include <map>
@@ -9,6 +10,7 @@
 
 extern "C" {
 #include "nn/conv.h"
+#include "nn/conv_choice.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/plan.h"
@@ -70,7 +72,7 @@ std::vector<ConvLayer> conv_layers(const Scale &scale)
     return layers;
 }
 
-enum Pass { FORWARD, BY_DATA, BY_WEIGHTS };
+enum Pass { FORWARD = PEER_FORWARD, BY_DATA = PEER_BY_DATA, BY_WEIGHTS = PEER_BY_WEIGHTS };
 
 Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass, bool adds)
 {
@@ -103,8 +105,14 @@ void add_convolutions(Rows &rows, const Scale &scale)
     static const char *const passes[] = {"fwd", "data", "weights"};
     std::vector<ConvLayer> layers = conv_layers(scale);
     std::map<std::string, int> uses; /* of a name without channels: those tell layers apart only where it must be */
-    for (const ConvLayer &l : layers)
+    std::set<enum conv_algorithm> algorithms, missing;
+    for (const ConvLayer &l : layers) {
         uses[l.kernel + l.net + l.stage]++;
+        (l.batch > 0 ? algorithms : missing).insert(conv_algorithm(&l.shape));
+    }
+    for (enum conv_algorithm a : missing)
+        if (!algorithms.count(a))
+            throw std::logic_error(format("no convolution by %s is within %g FLOPs", conv_algorithm_name(a), scale.most_flops));
     for (int pass = FORWARD; pass <= BY_WEIGHTS; pass++)
         for (const ConvLayer &l : layers) {
             if (l.batch == 0 || (pass == BY_DATA && !l.data))
@@ -115,7 +123,11 @@ void add_convolutions(Rows &rows, const Scale &scale)
             if (uses[l.kernel + l.net + l.stage] > 1)
                 name += format(".c%dk%d", s.c, s.k);
             rows.push_back({l.kernel + "." + passes[pass], name + format(".b%d", l.batch), 2 * conv_macs(s),
-                            [s, pass, adds = l.adds](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass), adds); }});
+                            [s, pass, adds = l.adds](const struct engine &engine) { return conv_job(engine, s, static_cast<Pass>(pass), adds); },
+                            [](const Peer &peer) { return peer.convolution != nullptr; },
+                            [s, pass](const struct engine &e, const Peer &peer) {
+                                return conv_peer_job(e, peer, s, static_cast<PeerPass>(pass));
+                            }});
         }
 }
 
@@ -274,7 +286,9 @@ void add_gemm(Rows &rows, const Scale &scale)
         double flops = 2.0 * s.rows * s.in * s.out;
         if (flops <= scale.most_flops)
             rows.push_back({"gemm", format("%dx%dx%d", s.rows, s.in, s.out), flops,
-                            [s](const struct engine &e) { return linear_job(e, s.rows, s.in, s.out, false, false); }});
+                            [s](const struct engine &e) { return linear_job(e, s.rows, s.in, s.out, false, false); },
+                            [](const Peer &peer) { return peer.gemm != nullptr; },
+                            [s](const struct engine &e, const Peer &peer) { return gemm_peer_job(e, peer, s.rows, s.in, s.out); }});
     }
 }
 

@@ -1,5 +1,8 @@
 /* Kernels of augmentation at the sizes of CIFAR, STL-10 and ImageNet, three channels. */
+#include "bench/peers.h"
 #include "bench/rows_kernels.h"
+
+#include <algorithm>
 
 namespace {
 
@@ -130,16 +133,16 @@ void blur_rows(Rows &rows)
             int radius = size / 10 / 2, channels = interleaved ? 3 : 1, calls = 3 / channels;
             double samples = static_cast<double>(values(size));
             Work work = samples * Work{2.0 * radius, 2.0 * (radius + 1), F, F};
-            std::string shape = px(size) + ".k" + std::to_string(2 * radius + 1) + (interleaved ? ".nhwc" : ".planar");
+            std::string shape = px(size) + ".k" + std::to_string(2 * radius + 1) + (interleaved ? "" : ".planar");
             rows.push_back({"blur.f32", shape, work.flops(), [=](const struct engine &engine) {
                 Job job = kernel_job(engine, work, [=](const struct kernels *k, Memory &m) -> Call {
                     size_t floats = static_cast<size_t>(channels) * plane(size), panel = BLUR_PANEL * static_cast<size_t>(channels);
                     float *src = m.unit(values(size)), *dst = m.zeros<float>(values(size));
                     float *weights = m.zeros<float>(static_cast<size_t>(radius) + 1);
+                    std::vector<float> gaussian = blur_weights(radius);
+                    std::copy(gaussian.begin(), gaussian.end(), weights);
                     float *columns = static_cast<float *>(m.scratch(floats * sizeof(float)));
                     float *tmp = static_cast<float *>(m.scratch(panel * static_cast<size_t>(size + 2 * radius) * sizeof(float)));
-                    for (int i = 0; i <= radius; i++)
-                        weights[i] = 1.0f / static_cast<float>(2 * radius + 1);
                     return [=] {
                         for (size_t i = 0; i < static_cast<size_t>(calls); i++) {
                             k->blur(columns, src + i * floats, tmp, weights, radius, size, channels, size, true);
@@ -152,6 +155,7 @@ void blur_rows(Rows &rows)
                     state.counters["Msamples/s"] = samples * threads / seconds / 1e6;
                 };
                 return job;
-            }});
+            }, [=](const Peer &peer) { return interleaved && peer.blur; },
+               [=](const struct engine &e, const Peer &peer) { return blur_peer_job(e, peer, size, radius); }});
         }
 }

@@ -140,42 +140,44 @@ struct View {
     const char *preset;
     int size, h, w; /* source h x w -> (size, size) */
 };
-enum { IMAGES = 64 }; /* a call, on each thread: chance evens out */
+enum { IMAGES = 64 }; /* a call, on each thread: chance evens out. Fewer within a limit */
+
+struct augment_params draw(const View &view, const struct augment_config &config, int number)
+{
+    struct augment_params params;
+    struct rng rng = rng_stream(0, RNG_AUGMENT, 0, static_cast<uint64_t>(number));
+    augment_draw(&params, &config, view.h, view.w, &rng);
+    return params;
+}
 
 /* Two views of each image, as the loader makes them: parameters from the image's own streams, outputs in the batch's places. */
-Job views_job(const struct engine &engine, const View &view)
+Job views_job(const struct engine &engine, const View &view, double most_flops)
 {
     struct augment_config config;
     if (augment_preset(&config, view.preset))
         throw std::runtime_error(format("there is no preset %s", view.preset));
-    auto draw = [=](struct augment_params *params, int number) {
-        struct rng rng = rng_stream(0, RNG_AUGMENT, 0, static_cast<uint64_t>(number));
-        augment_draw(params, &config, view.h, view.w, &rng);
-    };
     Work work;
-    for (int i = 0; i < 2 * IMAGES; i++) {
-        struct augment_params params;
-        draw(&params, i);
-        work = work + view_work(params, config, view.size);
-    }
+    int images = 0;
+    for (; images == 0 || (images < IMAGES && engine.threads * work.flops() < most_flops); images++)
+        for (int v = 0; v < 2; v++)
+            work = work + view_work(draw(view, config, 2 * images + v), config, view.size);
     Job job = kernel_job(engine, work, [=](const struct kernels *k, Memory &m) -> Call {
         size_t floats = 3 * static_cast<size_t>(view.size) * static_cast<size_t>(view.size);
         size_t bytes = 3 * static_cast<size_t>(view.h) * static_cast<size_t>(view.w);
-        uint8_t *pixels = m.bytes(IMAGES * bytes);
-        float *out = m.zeros<float>(2 * IMAGES * floats);
+        uint8_t *pixels = m.bytes(static_cast<size_t>(images) * bytes);
+        float *out = m.zeros<float>(2 * static_cast<size_t>(images) * floats);
         void *scratch = m.scratch(augment_scratch(view.h, view.w, 3, view.size));
         return [=] {
-            for (int i = 0; i < IMAGES; i++)
+            for (int i = 0; i < images; i++)
                 for (int v = 0; v < 2; v++) {
-                    struct augment_params params;
+                    struct augment_params params = draw(view, config, 2 * i + v);
                     struct image image = {view.h, view.w, 3, pixels + static_cast<size_t>(i) * bytes, 0};
-                    draw(&params, 2 * i + v);
-                    augment_apply(k, out + static_cast<size_t>(v * IMAGES + i) * floats, &image, &params, &config, view.size, scratch);
+                    augment_apply(k, out + static_cast<size_t>(v * images + i) * floats, &image, &params, &config, view.size, scratch);
                 }
         };
     });
     int threads = engine.threads;
-    job.counters = [threads](benchmark::State &state, double seconds) { state.counters["views/s"] = 2 * IMAGES * threads / seconds; };
+    job.counters = [=](benchmark::State &state, double seconds) { state.counters["views/s"] = 2.0 * images * threads / seconds; };
     return job;
 }
 
@@ -183,10 +185,11 @@ void add_views(Rows &rows, const Scale &scale)
 {
     static const View views[] = {{"cifar", 32, 32, 32}, {"reference", 96, 96, 96}, {"reference", 224, 224, 224},
                                  {"paper", 224, 375, 500}};
+    double most_flops = scale.most_flops;
     for (const View &view : views)
         if (!scale.quick || view.size < 96)
             rows.push_back({"two_views", format("%dpx.%s", view.size, view.preset) + (view.h > view.size ? ".photo" : ""), 0,
-                       [view](const struct engine &engine) { return views_job(engine, view); }});
+                       [=](const struct engine &engine) { return views_job(engine, view, most_flops); }});
 }
 
 /* ---- A training step, from images in memory to new weights ---- */
@@ -213,7 +216,9 @@ struct Step {
     Step(const struct engine &e, const struct network_config &c, int b) : engine(e), config(c), batch(b)
     {
         struct simclr_error err;
-        struct dataset_options options = {static_cast<size_t>(batch) * 2, 3, nullptr};
+        struct dataset_options options = {};
+        options.limit = static_cast<size_t>(batch) * 2;
+        options.channels = 3;
         check(dataset_open(&set, nullptr, SPLIT_TRAIN, &options, &err), err);
         std::vector<uint32_t> items(dataset_size(set));
         for (size_t i = 0; i < items.size(); i++)
@@ -275,6 +280,14 @@ Job step_job(const struct engine &engine, const struct network_config &config, i
     job.counters = [batch](benchmark::State &state, double seconds) {
         state.counters["images/s"] = batch / seconds;
         state.counters["peak_rss_MB"] = machine_peak_rss() / 1e6;
+    };
+    job.results = [step] {
+        size_t count;
+        const float *params = network_params(step->network, &count);
+        Bytes all = step->memory.contents();
+        const unsigned char *bytes = reinterpret_cast<const unsigned char *>(params);
+        all.insert(all.end(), bytes, bytes + count * sizeof(float));
+        return all;
     };
     return job;
 }

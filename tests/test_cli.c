@@ -126,9 +126,9 @@ Test(cli, names_and_sizes_that_mean_harm)
         return;
     static const char name[] = "red\x1b[31m", not_utf8[] = "red\xff";
     for (unsigned i = 0; i < 12; i++)
-        write_gradient(temp_path(folder, "%s/%u.bmp", name, i), 16, 16, i);
-    write_gradient(temp_path(folder, "%s/large\nname.bmp", name), 40, 40, 0);
-    cr_assert_eq(mkfifo(temp_path(folder, "%s/pipe.jpg", name), 0666), 0);
+        write_gradient(temp_path(".", "%s/%u.bmp", name, i), 16, 16, i);
+    write_gradient(temp_path(".", "%s/large\nname.bmp", name), 40, 40, 0);
+    cr_assert_eq(mkfifo(temp_path(".", "%s/pipe.jpg", name), 0666), 0);
     expect_output("pack red* -o p.npy --max-pixels 1000", "packed 12 images of 16 x 16 x 3 into p.npy");
     cr_expect(strstr(output, "2 broken images were skipped; p.broken.txt lists them"), "%s", output);
     expect_text("p.broken.txt", "large\\x0aname.bmp: 40 x 40 pixels are more than --max-pixels 1000; make it smaller, or raise the limit\n"

@@ -416,7 +416,7 @@ Test(dataset, npy_errors)
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (1, -2, 2, 3), }", "shape (1, -2, 2, 3), which is none", "numpy.save"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999, 2, 2, 3), }", "which is none", "numpy.save"},
         {"{'descr': '|u1', 'fortran_order': False, 'shape': [1, 2, 2, 3], }", "which is none", "numpy.save"},
-        {"{'descr': '|O', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type |O", "astype"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "holds Python objects", "numpy.stack"},
         {"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type >f4", "astype"},
         {"{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "items of type \\x1b[2J", "astype"},
         {"{'descr': [('a', '<u1')], 'fortran_order': False, 'shape': (1, 2, 2, 3), }", "a structure", "astype"},

@@ -48,7 +48,7 @@ static struct image decode(struct file_bytes file)
 {
     struct image image;
     struct simclr_error err = {""};
-    cr_assert_eq(image_decode(&image, file.data, file.size, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(image_decode(&image, file.data, file.size, W * H, &err), SIMCLR_OK, "%s", err.text);
     free(file.data);
     return image;
 }

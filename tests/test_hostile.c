@@ -314,7 +314,7 @@ Test(hostile, sets_that_are_no_files_are_not_waited_for)
     cr_expect_eq(train_config_load(&config, temp_path(root, "x.npy"), &err), SIMCLR_ERR_IO);
     cr_expect(strstr(err.text, "it is not a file"), "%s", err.text);
     cr_assert_eq(mkfifo(temp_path(root, "metrics.jsonl"), 0666), 0);
-    cr_expect_eq(metrics_rewind(root, 1, &err), SIMCLR_ERR_IO);
+    cr_expect_eq(metrics_rewind(root, 1, 1, &err), SIMCLR_ERR_IO);
 }
 
 /* ---- Sparse files ---- */
@@ -400,6 +400,6 @@ Test(hostile, sparse_files_of_a_run_take_no_memory)
     train_defaults(&config);
     cr_expect_eq(train_config_load(&config, zeros, &err), SIMCLR_ERR_FORMAT);
     cr_expect(strstr(err.text, "zeros is too large: 68719476736 bytes, at most 1048576 are expected"), "%s", err.text);
-    cr_expect_eq(metrics_rewind(root, 1, &err), SIMCLR_ERR_FORMAT);
+    cr_expect_eq(metrics_rewind(root, 1, 1, &err), SIMCLR_ERR_FORMAT);
     cr_expect(strstr(err.text, "metrics.jsonl is too large"), "%s", err.text);
 }

@@ -44,7 +44,7 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct pack_comm
     } settings[] = {{"image-size", "pack S x S pixels; 0: from the images, at most 96 [0]"},
                     {"channels", "1 (grey) or 3 [3]"},
                     {"limit", "pack at most N images of each file, spread over the set; 0: all [0]"},
-                    {"max-pixels", "images of more pixels count as broken and are never decoded [100000000]"}};
+                    {"max-pixels", "larger images count as broken, and are not decoded [100000000]"}};
     size_t n = 0;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         options[n] = cli_setting(find_setting(settings[i].name), &c->config);

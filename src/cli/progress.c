@@ -214,7 +214,9 @@ static void show_run(struct progress *p, const struct train_progress *t)
         fprintf(p->out, " x %g", c->network.width);
     fprintf(p->out, ", %d px, batch %d, %d epoch%s of %llu step%s\n", c->network.image_size, c->batch_size, c->epochs,
             plural((uint64_t)c->epochs), (unsigned long long)t->steps_per_epoch, plural(t->steps_per_epoch));
-    fprintf(p->out, "data: %s\n      %zu image%s to train on", c->data[0] ? c->data : "the generated set", t->images, plural(t->images));
+    char data[8 * LINE];
+    fprintf(p->out, "data: %s\n      %zu image%s to train on", c->data[0] ? text_printable(data, sizeof data, c->data) : "the generated set",
+            t->images, plural(t->images));
     if (t->queries > 0)
         fprintf(p->out, ", %zu others for kNN, %d class%s", t->queries, t->classes, t->classes == 1 ? "" : "es");
     else

@@ -36,7 +36,7 @@ static const struct setting settings[] = {
     {.name = "limit", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(limit), .high = UINT32_MAX, .decides = true,
      .help = "use at most N images; 0: all"},
     {.name = "max-pixels", .group = "Data", .value = "N", .type = SETTING_SIZE, AT(max_pixels), .low = 1,
-     .high = DECODE_MAX_SIDE * DECODE_MAX_SIDE, .decides = true, .help = "images of more pixels count as broken and are never decoded"},
+     .high = DECODE_MAX_SIDE * DECODE_MAX_SIDE, .decides = true, .help = "larger images count as broken, and are not decoded"},
     {.name = "cache", .group = "Data", .value = "MODE", CHOICE(cache, caches),
      .help = "keep decoded images: auto (in half of free memory), ram, none"},
     {.name = "image-size", .group = "Data", .value = "S", INTEGER(network.image_size, 0, 1024), .decides = true,
@@ -86,7 +86,7 @@ static const struct setting settings[] = {
      .help = "of the initial weights, the order and the augmentation"},
 
     {.name = "on-nan", .group = "Training", .value = "WHAT", CHOICE(on_nan, on_nans),
-     .help = "where loss or gradient are not finite: stop, or skip the batch, at most 10 in a row"},
+     .help = "if loss or gradient are not finite: stop, or skip the batch"},
 
     {.name = "augment", .group = "Augmentation", .value = "PRESET", .type = SETTING_PRESET, AT(augment_name),
      .help = "paper, cifar, reference, none; those below change parts"},
