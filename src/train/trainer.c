@@ -1,7 +1,4 @@
 /* The training loop: both views of a batch go through the network at once, NT-Xent, one optimiser step; kNN now and then. */
-#include "train/trainer.h"
-
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "eval/features.h"
@@ -12,131 +9,17 @@
 #include "train/config.h"
 #include "train/metrics.h"
 #include "train/nonfinite.h"
-#include "train/run_data.h"
-#include "train/run_folder.h"
-#include "train/step.h"
+#include "train/trainer_internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     MOST_SKIPS = 10, /* in a row */
     MOST_KEPT = 3,   /* skipped steps of a run that are written down for replay: they could fill a disk */
 };
-
-struct trainer {
-    struct train_config config; /* resolved */
-    const struct engine *engine;
-    const char *run;
-    struct run_folder folder;
-    char *settings;             /* what a resumed run must share */
-    struct run_data data;
-    struct network *network;
-    size_t param_count;
-    const struct tensor_info *tensors;
-    size_t tensor_count;
-    float *optim[2];            /* (param_count) each */
-    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
-    size_t buffer_count;
-    struct step_memory step;
-    struct arena memory;
-
-    uint64_t steps_per_epoch, steps;
-    double base_lr;
-    struct checkpoint_state state;
-    uint64_t first_step;        /* of this process */
-    bool begun;                 /* config.json is written */
-    bool in_epoch;              /* it has steps, maybe all skipped, and has not ended */
-    double started, last_checkpoint;
-    double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
-    uint64_t epoch_images;             /* of those steps */
-    double knn;
-    size_t broken;              /* images listed as broken */
-
-    train_report_fn *report;
-    void *report_ctx;
-};
-
-/* ---- setting up ---- */
-
-static void lay_out(struct trainer *t)
-{
-    const struct train_config *c = &t->config;
-    size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
-    for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
-        t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
-    t->step = (struct step_memory){
-        .engine = t->engine, .network = t->network, .out_dim = c->network.out_dim, .temperature = (float)c->temperature,
-        .views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float)),
-        .dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float)),
-        .loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1),
-    };
-}
-
-static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
-{
-    struct train_config *c = &t->config;
-    size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
-    if (images < 2)
-        return fail(err, SIMCLR_ERR_USAGE, "there is only one image to train on, and its views need others to differ from; %s",
-                    c->limit ? "raise --limit" : "add some to the set");
-    if (batch > images)
-        return fail(err, SIMCLR_ERR_USAGE, "--batch-size %zu is larger than the set's %zu images; use %zu or less", batch, images, images);
-    t->steps_per_epoch = c->keep_last ? (images + batch - 1) / batch : images / batch;
-    t->steps = t->steps_per_epoch * (uint64_t)c->epochs;
-    t->base_lr = schedule_base(c->lr, c->lr_scaling, c->batch_size);
-    return SIMCLR_OK;
-}
-
-static enum simclr_status set_up(struct trainer *t, struct simclr_error *err)
-{
-    enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
-    if (status == SIMCLR_OK)
-        status = plan_steps(t, err);
-    if (status == SIMCLR_OK) {
-        t->config.network.seed = t->config.seed;
-        status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
-    }
-    if (status != SIMCLR_OK)
-        return status;
-    network_params(t->network, &t->param_count);
-    network_buffers(t->network, &t->buffer_count);
-    t->tensors = network_param_list(t->network, &t->tensor_count);
-    lay_out(t);
-    if (arena_commit(&t->memory))
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
-                    t->config.batch_size);
-    lay_out(t);
-    run_data_cache(&t->data, t->config.cache);
-    t->settings = train_config_text(&t->config, true);
-    if (!t->settings)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
-    return SIMCLR_OK;
-}
-
-static void tear_down(struct trainer *t)
-{
-    free(t->settings);
-    arena_free(&t->memory);
-    network_free(t->network);
-    run_data_close(&t->data);
-    run_folder_close(&t->folder);
-}
-
-static struct checkpoint_target checkpoint_of(struct trainer *t)
-{
-    struct checkpoint_target target = {.network = t->network, .optim_arrays = optim_state_arrays(t->config.optim.kind),
-                                       .settings = t->settings, .fingerprint = t->data.fingerprint};
-    for (int i = 0; i < target.optim_arrays; i++) {
-        target.optim_names[i] = optim_state_name(t->config.optim.kind, i);
-        target.optim[i] = t->optim[i];
-    }
-    return target;
-}
 
 /* ---- telling ---- */
 
@@ -222,8 +105,7 @@ static int tell(struct trainer *t, const char *phase, bool epoch_done)
     return tell_text(t, phase, NULL, epoch_done);
 }
 
-/* A checkpoint_tell_fn; ctx is a struct trainer. */
-static void tell_user(void *ctx, bool warning, const char *text)
+void trainer_tell_user(void *ctx, bool warning, const char *text)
 {
     tell_text(ctx, warning ? "warning" : "notice", text, false);
 }
@@ -260,7 +142,7 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
 static enum simclr_status save_checkpoint(struct trainer *t, struct simclr_error *err)
 {
     tell(t, "checkpoint", false);
-    struct checkpoint_target target = checkpoint_of(t);
+    struct checkpoint_target target = trainer_checkpoint(t);
     t->last_checkpoint = clock_seconds();
     enum simclr_status status = run_folder_check(&t->folder, err);
     if (status == SIMCLR_OK)
@@ -325,7 +207,7 @@ static enum simclr_status undo_step(struct trainer *t, int batch, char what[400]
     step_watch(&t->step, 2 * batch, &ignored, see_first, &first);
     restore_statistics(t);
     first_wrong_text(found, sizeof found, &first);
-    struct checkpoint_target target = checkpoint_of(t);
+    struct checkpoint_target target = trainer_checkpoint(t);
     struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .memory = &t->step,
                                   .rows = 2 * batch, .found = found, .name = name_image, .name_ctx = t};
     enum simclr_status status = run_folder_check(&t->folder, err);
@@ -351,7 +233,7 @@ static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simc
     if (t->state.skipped_in_a_row + 1 >= MOST_SKIPS)
         return fail(err, SIMCLR_ERR_NONFINITE, "%s; that makes %d in a row, and skipping more would not help: train anew with a lower --lr", what, MOST_SKIPS);
     snprintf(text, sizeof text, "%s; skipped", what);
-    tell_user(t, true, text);
+    trainer_tell_user(t, true, text);
     t->state.step++;
     t->state.skipped++;
     t->state.skipped_in_a_row++;
@@ -498,40 +380,8 @@ static enum simclr_status open_folder(struct trainer *t, bool resume, struct sim
 {
     enum simclr_status status = run_folder_open(&t->folder, t->run, resume, err);
     if (status == SIMCLR_OK && t->folder.lock < 0)
-        tell_user(t, true, "the run's folder is on a file system without locks: see to it that no other run uses it");
+        trainer_tell_user(t, true, "the run's folder is on a file system without locks: see to it that no other run uses it");
     return status;
-}
-
-/* The settings in config.json, if it is there: the run's own. */
-static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.json", t->run);
-    *own = t->config;
-    if (access(path, F_OK) != 0)
-        return SIMCLR_OK;
-    enum simclr_status status = train_config_load(own, path, err);
-    char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
-    if (text)
-        status = train_config_same(path, text, t->settings, err);
-    free(text);
-    return status;
-}
-
-/* Restores the newest whole checkpoint; found: whether there is any. */
-static enum simclr_status restore(struct trainer *t, bool *found, struct simclr_error *err)
-{
-    struct checkpoint_target target = checkpoint_of(t);
-    struct train_config own;
-    char advice[160] = "resume with the same images";
-    enum simclr_status status = own_settings(t, &own, err);
-    if (status != SIMCLR_OK)
-        return status;
-    if ((own.knn_every > 0) != (t->config.knn_every > 0))
-        snprintf(advice, sizeof advice, "its --knn-every is %d, not %d: leave that out, for a tenth of the images is held out for kNN",
-                 own.knn_every, t->config.knn_every);
-    target.advice = advice;
-    return checkpoint_resume(t->run, t->config.keep, &target, &t->state, found, tell_user, t, err);
 }
 
 /* A resumed run goes on; a new one evaluates the untrained encoder. */
@@ -540,7 +390,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     enum simclr_status status = SIMCLR_OK;
     t->knn = t->state.knn_untrained = -1;
     if (resume)
-        status = restore(t, &t->begun, err);
+        status = trainer_restore(t, &t->begun, err);
     t->in_epoch = t->state.epoch_steps > 0;
     if (status == SIMCLR_OK && t->begun)
         status = broken_list(t->run, &t->data, &t->broken, err);
@@ -552,7 +402,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (t->begun)
         return SIMCLR_OK;
     if (resume)
-        tell_user(t, false, "no checkpoint there yet: beginning");
+        trainer_tell_user(t, false, "no checkpoint there yet: beginning");
     broken_clear(t->run);
     status = evaluate(t, &t->state.knn_untrained, err);
     return status == SIMCLR_ERR_CANCELLED ? stopped(t, err) : status;
@@ -567,7 +417,7 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
     if (status == SIMCLR_OK)
         tell(&t, "data", false);
     if (status == SIMCLR_OK)
-        status = set_up(&t, err);
+        status = trainer_set_up(&t, err);
     if (status == SIMCLR_OK)
         status = begin(&t, resume, err);
     if (status == SIMCLR_OK)
@@ -576,6 +426,6 @@ enum simclr_status train_run(const struct train_config *config, const char *run,
     result->steps = t.state.step;
     result->skipped = t.state.skipped;
     result->knn_untrained = t.state.knn_untrained;
-    tear_down(&t);
+    trainer_tear_down(&t);
     return status;
 }

@@ -1,0 +1,58 @@
+/* A run while it trains: what trainer.c, the loop, and trainer_setup.c, which makes and restores it, share. */
+#ifndef TRAIN_TRAINER_INTERNAL_H
+#define TRAIN_TRAINER_INTERNAL_H
+
+#include "base/arena.h"
+#include "train/checkpoint.h"
+#include "train/run_data.h"
+#include "train/run_folder.h"
+#include "train/step.h"
+#include "train/trainer.h"
+
+struct trainer {
+    struct train_config config; /* resolved */
+    const struct engine *engine;
+    const char *run;
+    struct run_folder folder;
+    char *settings;             /* what a resumed run must share */
+    struct run_data data;
+    struct network *network;
+    size_t param_count;
+    const struct tensor_info *tensors;
+    size_t tensor_count;
+    float *optim[2];            /* (param_count) each */
+    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
+    size_t buffer_count;
+    struct step_memory step;
+    struct arena memory;
+
+    uint64_t steps_per_epoch, steps;
+    double base_lr;
+    struct checkpoint_state state;
+    uint64_t first_step;        /* of this process */
+    bool begun;                 /* config.json is written */
+    bool in_epoch;              /* it has steps, maybe all skipped, and has not ended */
+    double started, last_checkpoint;
+    double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
+    uint64_t epoch_images;             /* of those steps */
+    double knn;
+    size_t broken;              /* images listed as broken */
+
+    train_report_fn *report;
+    void *report_ctx;
+};
+
+/* Data, network and memory of the resolved configuration. trainer_tear_down follows, after an error too. */
+enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err);
+void trainer_tear_down(struct trainer *t);
+
+/* What a checkpoint of the run holds. */
+struct checkpoint_target trainer_checkpoint(struct trainer *t);
+
+/* Restores the newest whole checkpoint, if the run is this one; found: whether there is any. */
+enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err);
+
+/* A checkpoint_tell_fn; ctx is a struct trainer. */
+void trainer_tell_user(void *ctx, bool warning, const char *text);
+
+#endif

@@ -1,0 +1,116 @@
+/* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
+#include "base/status.h"
+#include "nn/ntxent.h"
+#include "train/config.h"
+#include "train/trainer_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void lay_out(struct trainer *t)
+{
+    const struct train_config *c = &t->config;
+    size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
+    for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
+        t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
+    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
+    t->step = (struct step_memory){
+        .engine = t->engine, .network = t->network, .out_dim = c->network.out_dim, .temperature = (float)c->temperature,
+        .views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float)),
+        .dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float)),
+        .loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1),
+    };
+}
+
+static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
+{
+    struct train_config *c = &t->config;
+    size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
+    if (images < 2)
+        return fail(err, SIMCLR_ERR_USAGE, "there is only one image to train on, and its views need others to differ from; %s",
+                    c->limit ? "raise --limit" : "add some to the set");
+    if (batch > images)
+        return fail(err, SIMCLR_ERR_USAGE, "--batch-size %zu is larger than the set's %zu images; use %zu or less", batch, images, images);
+    t->steps_per_epoch = c->keep_last ? (images + batch - 1) / batch : images / batch;
+    t->steps = t->steps_per_epoch * (uint64_t)c->epochs;
+    t->base_lr = schedule_base(c->lr, c->lr_scaling, c->batch_size);
+    return SIMCLR_OK;
+}
+
+enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
+{
+    enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
+    if (status == SIMCLR_OK)
+        status = plan_steps(t, err);
+    if (status == SIMCLR_OK) {
+        t->config.network.seed = t->config.seed;
+        status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
+    }
+    if (status != SIMCLR_OK)
+        return status;
+    network_params(t->network, &t->param_count);
+    network_buffers(t->network, &t->buffer_count);
+    t->tensors = network_param_list(t->network, &t->tensor_count);
+    lay_out(t);
+    if (arena_commit(&t->memory))
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
+                    t->config.batch_size);
+    lay_out(t);
+    run_data_cache(&t->data, t->config.cache);
+    t->settings = train_config_text(&t->config, true);
+    if (!t->settings)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
+    return SIMCLR_OK;
+}
+
+void trainer_tear_down(struct trainer *t)
+{
+    free(t->settings);
+    arena_free(&t->memory);
+    network_free(t->network);
+    run_data_close(&t->data);
+    run_folder_close(&t->folder);
+}
+
+struct checkpoint_target trainer_checkpoint(struct trainer *t)
+{
+    struct checkpoint_target target = {.network = t->network, .optim_arrays = optim_state_arrays(t->config.optim.kind),
+                                       .settings = t->settings, .fingerprint = t->data.fingerprint};
+    for (int i = 0; i < target.optim_arrays; i++) {
+        target.optim_names[i] = optim_state_name(t->config.optim.kind, i);
+        target.optim[i] = t->optim[i];
+    }
+    return target;
+}
+
+/* The settings in config.json, if it is there: the run's own. */
+static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    *own = t->config;
+    if (access(path, F_OK) != 0)
+        return SIMCLR_OK;
+    enum simclr_status status = train_config_load(own, path, err);
+    char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
+    if (text)
+        status = train_config_same(path, text, t->settings, err);
+    free(text);
+    return status;
+}
+
+enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err)
+{
+    struct checkpoint_target target = trainer_checkpoint(t);
+    struct train_config own;
+    char advice[160] = "resume with the same images";
+    enum simclr_status status = own_settings(t, &own, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if ((own.knn_every > 0) != (t->config.knn_every > 0))
+        snprintf(advice, sizeof advice, "its --knn-every is %d, not %d: leave that out, for a tenth of the images is held out for kNN",
+                 own.knn_every, t->config.knn_every);
+    target.advice = advice;
+    return checkpoint_resume(t->run, t->config.keep, &target, &t->state, found, trainer_tell_user, t, err);
+}
