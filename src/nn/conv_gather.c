@@ -27,12 +27,11 @@ enum {
 static size_t l1_floats(const struct conv_gather *g) { return (g->caches.l1 ? g->caches.l1 : 32 * 1024) / sizeof(float); }
 static size_t l2_floats(const struct conv_gather *g) { return (g->caches.l2 ? g->caches.l2 : 1024 * 1024) / sizeof(float); }
 
-/* Of source in a block: a quarter of L2, which B and C pass through as well; half, if B comes from L3 for each block anyway. */
-static size_t block_floats(const struct conv_gather *g)
-{
-    bool far = (size_t)g->window * g->window * g->c * g->k > l2_floats(g);
-    return l2_floats(g) / (far ? 2 : 4);
-}
+/* B comes from L3 for each block. */
+static bool is_far(const struct conv_gather *g) { return (size_t)g->window * g->window * g->c * g->k >= l2_floats(g); }
+
+/* Of source in a block: a quarter of L2, which B and C pass through as well; half, if B does not stay there anyway. */
+static size_t block_floats(const struct conv_gather *g) { return l2_floats(g) / (is_far(g) ? 2 : 4); }
 
 /* Steps of k in a call, at most: of a panel half of L2, or what L1 would hold. A step of a tall tile, 12 x 32, has 24 cycles for
  * 128 bytes of B, which L2 delivers in time: all of k is best (2048^3 on one core, percent of peak: 92 at once, 88 in two
@@ -68,7 +67,7 @@ static void choose_blocks(struct conv_gather *g)
 static void choose_tasks(struct conv_gather *g)
 {
     int64_t lines = (int64_t)g->n * g->rows;
-    int grain = g->unit_rows == g->rows ? g->rows : 1, cells = TASK_CELLS;
+    int grain = g->unit_rows == g->rows ? g->rows : 1, cells = is_far(g) ? BLOCK_CELLS : TASK_CELLS;
     if (g->part < g->c) /* whole blocks */
         cells = max_int(cells, min_int(g->unit_rows * g->cols, (int)(lines * g->cols / (4 * g->threads))));
     grain = divide_up(divide_up(cells, g->cols), grain) * grain;
