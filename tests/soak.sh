@@ -42,6 +42,7 @@ damage() {
     local file size at byte
     [ "$(find "$folder/run" -name 'checkpoint-*.safetensors' | wc -l)" -gt 1 ] || return 0
     file=$(newest) size=$(stat -c %s "$file")
+    [ "$size" -gt 0 ] || return 0 # cut to nothing before, and no life came to look at it
     at=$(((RANDOM * 32768 + RANDOM) % size))
     case $((RANDOM % 3)) in
     0) truncate -s 0 "$file" ;;
@@ -84,15 +85,17 @@ deadline=$((SECONDS + $(awk "BEGIN { print int(60 * $minutes) }")))
 "$program" train ${DATA:+"$DATA"} -o "$folder/undisturbed" "${settings[@]}" --threads 1 >"$folder/log" 2>&1 || fail "the undisturbed run"
 result "$folder/undisturbed" >"$folder/expected"
 
-kills=0 runs=0 damaged=0 aside=0 first_peak=0 last_peak=0
+kills=0 runs=0 damaged=0 aside=0 first_peak=0 last_peak=0 last= idle=0
 while [ "$runs" = 0 ] || [ "$SECONDS" -lt "$deadline" ]; do
     rm -rf "$folder/run"
     peak=0
     while true; do
         seconds=
-        [ "$SECONDS" -ge "$deadline" ] || seconds=$((RANDOM % 2)).$((RANDOM % 9 + 1))
+        # Lives that came to no checkpoint, on a busy machine, are followed by longer ones.
+        [ "$SECONDS" -ge "$deadline" ] || seconds=$((RANDOM % 2 + idle / 4)).$((RANDOM % 9 + 1))
         if live "$seconds"; then break; fi
-        kills=$((kills + 1))
+        kills=$((kills + 1)) idle=$((idle + 1))
+        [ "$(newest)" = "$last" ] || { last=$(newest) idle=0; }
         if [ $((RANDOM % 6)) = 0 ]; then damage; fi
     done
     while read -r file; do
@@ -108,6 +111,7 @@ done
 left=$(find "$folder" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxE 'expected|got|log|run|undisturbed' || true)
 [ -z "$left" ] || fail "left behind: $left"
 [ "$last_peak" -le $((first_peak * 5 / 4)) ] || fail "the first run took $first_peak MB, the last $last_peak MB"
+[ "$runs" -gt 0 ] || fail "no run was completed"
 [ "$kills" -gt 0 ] || fail "nothing was killed: the machine is too slow for $minutes minutes"
 echo "soak: $kills kills survived in $runs runs, $damaged checkpoints damaged ($aside set aside); peak memory of the first run $first_peak MB," \
     "of the last $last_peak MB; every run ended in $(head -c 64 "$folder/expected")"
