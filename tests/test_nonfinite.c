@@ -239,6 +239,27 @@ Test(nonfinite, skipping_ends_after_ten_in_a_row)
     cr_expect(is_there("run", "nonfinite-00000011"));
 }
 
+/* Batches of 6, 6 and 4 black pictures: their views cannot be told apart, and the loss is ln(2 N - 1) of each. */
+Test(nonfinite, a_short_batch_counts_by_its_images_beside_a_skipped_one)
+{
+    size_t size;
+    write_photos();
+    for (int i = 0; i < PHOTOS; i++)
+        write_flat(temp_path(root, "photos/%02d.bmp", i), 8, 8, i == BRIGHT ? 255 : 0, 0, 0);
+    config.on_nan = ON_NAN_SKIP;
+    config.batch_size = 6;
+    config.keep_last = true;
+    begin_poisoned("run");
+    resume_on("auto", 1, "run");
+    int step = dumped_step("run", 3);
+    cr_assert(step == 4 || step == 5, "step %d: the bright picture is in a batch of 6", step);
+    char *metrics = file_of(&size, "run", "metrics.jsonl"), *last = strstr(metrics, "\"epoch\": 2"), *place = strstr(last, "\"loss_place\": ");
+    double all = (6 * log(11) + 4 * log(7)) / 10;
+    cr_expect(fabs(strtod(strstr(last, "\"loss\": ") + 8, NULL) - all) < 1e-5 && fabs(strtod(place + 14, NULL)) < 1e-5, "%g: %s", all, last);
+    cr_expect(strstr(last, "\"skipped\": 1, "), "%s", last);
+    free(metrics);
+}
+
 /* The norm makes zeros of what it divides by an infinity: the loss stays finite. */
 Test(nonfinite, what_the_loss_does_not_show)
 {
