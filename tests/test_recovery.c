@@ -553,11 +553,18 @@ Test(recovery, an_evaluation_that_was_left_is_made_again)
     }
     cr_expect_eq(stopped_in(1, "run"), SIMCLR_ERR_CANCELLED);
     expect_in(err.text, "stopped after step 8 of 8");
+    copy_run("run", "stopped");
     resume_on("auto", 1, "run");
     cr_expect(result.trained == 0 && result.knn >= 0);
     expect_same_run("whole", "run");
     resume_on("auto", 1, "run");
     expect_same_run("whole", "run");
+    size_t size; /* killed after its line, before its checkpoint */
+    char *metrics = file_of(&size, "whole", "metrics.jsonl");
+    temp_write(temp_path(root, "stopped/metrics.jsonl"), metrics, size);
+    resume_on("auto", 1, "stopped");
+    expect_same_run("whole", "stopped");
+    free(metrics);
 }
 
 /* Every step of the last epoch goes wrong, and its evaluation is left: all the same it ends with a line, which says what there is. */
