@@ -123,6 +123,20 @@ Test(loader, order_and_streams_are_as_promised)
     dataset_close(set);
 }
 
+/* Places of broken images have the name of the next one that can be read. */
+static void expect_names_of_what_served(const struct loader *loader)
+{
+    char names[COUNT][16];
+    int different = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        loader_name(loader, i, names[i], sizeof names[i]);
+        cr_expect(strcmp(names[i], "0/04.bmp") && strcmp(names[i], "1/03.bmp") && strcmp(names[i], "1/05.bmp"), "place %zu: %s", i, names[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        different += strcmp(names[i], names[(i + 1) % COUNT]) != 0;
+    cr_expect_eq(different, COUNT - 3);
+}
+
 Test(loader, broken_images_are_replaced_and_listed_once)
 {
     dataset_close(pictures(COUNT));
@@ -143,6 +157,7 @@ Test(loader, broken_images_are_replaced_and_listed_once)
         cr_assert_eq(loader_broken(loader, &messages), 3);
         for (int i = 0; i < 3; i++)
             cr_expect_str_eq(messages[i], expected[i]);
+        expect_names_of_what_served(loader);
         loader_free(loader);
     }
     dataset_close(set);
