@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -160,6 +161,26 @@ Test(loader, broken_images_are_replaced_and_listed_once)
         expect_names_of_what_served(loader);
         loader_free(loader);
     }
+    dataset_close(set);
+}
+
+/* What this machine is short of says nothing of an image: it is not replaced, and may be read later. */
+Test(loader, without_descriptors_no_image_is_broken)
+{
+    struct dataset *set = pictures(COUNT);
+    struct loader *loader = make(set, 2, 0);
+    static float views[2 * COUNT * FLOATS];
+    struct simclr_error err;
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max}), 0);
+    enum simclr_status status = loader_batch(loader, views, 1, 0, COUNT, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect(status == SIMCLR_ERR_MEMORY && strstr(err.text, ".bmp: cannot open it: Too many open files"), "%d: %s", (int)status, err.text);
+    const char *const *messages;
+    cr_expect_eq(loader_broken(loader, &messages), 0);
+    batch(loader, views, 1, 0, COUNT);
+    loader_free(loader);
     dataset_close(set);
 }
 
