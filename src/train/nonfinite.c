@@ -58,10 +58,11 @@ void first_wrong_text(char *text, size_t size, const struct first_wrong *first)
 /* The step of "nonfinite-00000012", or 0. */
 static uint64_t step_of_name(const char *name)
 {
-    uint64_t step;
+    static const char start[] = "nonfinite-";
     char same[40];
-    if (sscanf(name, "nonfinite-%" SCNu64, &step) != 1)
+    if (strncmp(name, start, sizeof start - 1) != 0)
         return 0;
+    uint64_t step = strtoull(name + sizeof start - 1, NULL, 10);
     snprintf(same, sizeof same, "nonfinite-%08" PRIu64, step);
     return strcmp(name, same) == 0 ? step : 0;
 }
