@@ -44,12 +44,12 @@ static enum simclr_status resolve_shape(struct train_config *config, const struc
 void run_data_cache(struct run_data *data, enum cache_mode mode)
 {
     struct loader *parts[3] = {data->train, data->bank == data->train ? NULL : data->bank, data->test};
-    size_t available = memory_available(), left = available ? available : SIZE_MAX, images = 0;
+    size_t available = memory_available(), most = (available ? available : SIZE_MAX) / 8 * 7, images = 0;
     for (int i = 0; i < 3 && mode == CACHE_RAM; i++)
         images += parts[i] ? loader_size(parts[i]) : 0;
     for (int i = 0; i < 3; i++)
         if (parts[i] && mode == CACHE_RAM)
-            loader_cache(parts[i], (size_t)((double)(left / 8 * 7) * ((double)loader_size(parts[i]) / (double)images)), true);
+            loader_cache(parts[i], (size_t)((double)most * ((double)loader_size(parts[i]) / (double)images)), true);
         else if (parts[i] && mode == CACHE_AUTO)
             loader_cache(parts[i], available / 16 * (i == 0 ? 6 : 1), false);
 }
