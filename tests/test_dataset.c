@@ -387,10 +387,16 @@ Test(dataset, npy_labels_lie_beside)
     cr_expect_eq(dataset_classes(set), 3);
     expect_labels(set, 3, (int[]){2, -1, 0});
     dataset_close(set);
+    write_npy(labels, "{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n", "\310\0\1", 3);
+    set = open_set(path, SPLIT_TRAIN);
+    expect_labels(set, 3, (int[]){200, 0, 1});
+    dataset_close(set);
     write_npy(labels, "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }\n", "\1\2", 2);
     expect_error(path, SPLIT_TRAIN, "x.labels.npy", "list of 3 labels");
     write_npy(labels, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", wide, 12);
     expect_error(path, SPLIT_TRAIN, "<f4", "integers");
+    write_npy(labels, "{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", wide, sizeof wide - 1);
+    expect_error(path, SPLIT_TRAIN, "x.labels.npy is cut short", "again");
     const int32_t large[3] = {0, 2000000000, 0};
     write_npy(labels, "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }\n", large, sizeof large);
     expect_error(path, SPLIT_TRAIN, "label 2000000000", "number classes");

@@ -126,6 +126,13 @@ Test(decode, hostile_headers_are_errors)
             break;
         }
     expect_error(jpeg.data, jpeg.size, "Huffman");
+    uint8_t table[2 + 2 + 2 + 1 + 16 + 257 + 2] = {0xff, 0xd8, 0xff, 0xc4, (2 + 1 + 16 + 257) >> 8, (2 + 1 + 16 + 257) & 255, 0, [14] = 255, [15] = 2};
+    memcpy(table + sizeof table - 2, "\xff\xd9", 2); /* 257 codes, all of them there */
+    expect_error(table, sizeof table, "Huffman");
+    table[15] = 1;
+    table[5]--;
+    memcpy(table + sizeof table - 3, "\xff\xd9", 2);
+    expect_error(table, sizeof table - 1, "holds no picture");
     struct file_bytes outside = encode_bmp8(indices, W, H, (uint8_t[12]){0}, 3);
     expect_error(outside.data, outside.size, "palette");
     outside.data[54 + 12 + 7] = 2;

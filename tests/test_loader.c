@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,6 +124,20 @@ Test(loader, order_and_streams_are_as_promised)
     dataset_close(set);
 }
 
+/* Places of broken images have the name of the next one that can be read. */
+static void expect_names_of_what_served(const struct loader *loader)
+{
+    char names[COUNT][16];
+    int different = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        loader_name(loader, i, names[i], sizeof names[i]);
+        cr_expect(strcmp(names[i], "0/04.bmp") && strcmp(names[i], "1/03.bmp") && strcmp(names[i], "1/05.bmp"), "place %zu: %s", i, names[i]);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        different += strcmp(names[i], names[(i + 1) % COUNT]) != 0;
+    cr_expect_eq(different, COUNT - 3);
+}
+
 Test(loader, broken_images_are_replaced_and_listed_once)
 {
     dataset_close(pictures(COUNT));
@@ -143,8 +158,29 @@ Test(loader, broken_images_are_replaced_and_listed_once)
         cr_assert_eq(loader_broken(loader, &messages), 3);
         for (int i = 0; i < 3; i++)
             cr_expect_str_eq(messages[i], expected[i]);
+        expect_names_of_what_served(loader);
         loader_free(loader);
     }
+    dataset_close(set);
+}
+
+/* What this machine is short of says nothing of an image: it is not replaced, and may be read later. */
+Test(loader, without_descriptors_no_image_is_broken)
+{
+    struct dataset *set = pictures(COUNT);
+    struct loader *loader = make(set, 2, 0);
+    static float views[2 * COUNT * FLOATS];
+    struct simclr_error err;
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max}), 0);
+    enum simclr_status status = loader_batch(loader, views, 1, 0, COUNT, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect(status == SIMCLR_ERR_MEMORY && strstr(err.text, ".bmp: cannot open it: Too many open files"), "%d: %s", (int)status, err.text);
+    const char *const *messages;
+    cr_expect_eq(loader_broken(loader, &messages), 0);
+    batch(loader, views, 1, 0, COUNT);
+    loader_free(loader);
     dataset_close(set);
 }
 

@@ -5,6 +5,7 @@
 #include "tests/temp_files.h"
 #include "train/nonfinite.h"
 #include "train/optim.h"
+#include "train/schedule.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -195,11 +196,50 @@ static void expect_nothing_learnt(const char *run, int step)
     safetensors_close(file[1]);
 }
 
+/* The step moved the weights as Adam does in its step number `count`. */
+static void expect_adam_counts(const char *run, int step, int count)
+{
+    static const char *const names[] = {"head.2.weight", "head.2.weight", "optimizer.exp_avg.head.2.weight", "optimizer.exp_avg_sq.head.2.weight"};
+    struct safetensors *file[2];
+    const float *x[4]; /* weights before and after, and both moments */
+    size_t n = 0;
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(safetensors_open(&file[i], temp_path(root, "%s/checkpoint-%08d.safetensors", run, step - 1 + i), &err), SIMCLR_OK, "%s", err.text);
+    for (int i = 0; i < 4; i++) {
+        const struct safetensors_entry *e = safetensors_find(file[i > 0], names[i]);
+        n = e->bytes / sizeof(float);
+        x[i] = e->data;
+    }
+    const struct optim_config *c = &config.optim;
+    double lr = schedule_lr(config.lr, (uint64_t)step - 1, 0, STEPS), moved = 0, wrong = 0;
+    for (size_t i = 0; i < n; i++) {
+        double m = (double)x[2][i] / (1 - pow(c->beta1, count)), v = (double)x[3][i] / (1 - pow(c->beta2, count));
+        double change = (double)x[1][i] - (double)x[0][i];
+        moved += fabs(change);
+        wrong += fabs(change + lr * m / (sqrt(v) + c->eps));
+    }
+    cr_expect(moved > 0 && wrong < 0.01 * moved, "%g of %g", wrong, moved);
+    safetensors_close(file[0]);
+    safetensors_close(file[1]);
+}
+
+/* What the checkpoint says of all steps so far, and of the last ones in a row. */
+static void expect_skips(const char *run, int step, int64_t skipped, int64_t in_a_row)
+{
+    struct safetensors *file;
+    int64_t words[9];
+    cr_assert_eq(safetensors_open(&file, temp_path(root, "%s/checkpoint-%08d.safetensors", run, step), &err), SIMCLR_OK, "%s", err.text);
+    memcpy(words, safetensors_find(file, "trainer.state")->data, sizeof words);
+    cr_expect(words[7] == skipped && words[8] == in_a_row, "step %d: %d, %d", step, (int)words[7], (int)words[8]);
+    safetensors_close(file);
+}
+
 Test(nonfinite, a_run_that_skips_and_is_resumed_is_the_run)
 {
     size_t size;
     write_photos();
     config.on_nan = ON_NAN_SKIP;
+    config.warmup_epochs = 0;
     begin_poisoned("whole");
     resume_on("auto", 1, "whole");
     int first = dumped_step("whole", 1), second = dumped_step("whole", first);
@@ -207,6 +247,10 @@ Test(nonfinite, a_run_that_skips_and_is_resumed_is_the_run)
     cr_expect_eq(result.skipped, second ? 2 : 1);
     cr_expect(strstr(told, "warning: step ") && strstr(told, "; skipped\n"), "%s", told);
     expect_nothing_learnt("whole", first);
+    cr_assert_neq(second, first + 1);
+    expect_adam_counts("whole", first + 1, first);
+    expect_skips("whole", first, 1, 1);
+    expect_skips("whole", first + 1, 1, 0);
     char *metrics = file_of(&size, "whole", "metrics.jsonl");
     cr_expect(strstr(metrics, "\"skipped\": 1, "), "%s", metrics);
     free(metrics);
@@ -237,6 +281,27 @@ Test(nonfinite, skipping_ends_after_ten_in_a_row)
     config.on_nan = ON_NAN_STOP; /* this one is always kept */
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_NONFINITE);
     cr_expect(is_there("run", "nonfinite-00000011"));
+}
+
+/* Batches of 6, 6 and 4 black pictures: their views cannot be told apart, and the loss is ln(2 N - 1) of each. */
+Test(nonfinite, a_short_batch_counts_by_its_images_beside_a_skipped_one)
+{
+    size_t size;
+    write_photos();
+    for (int i = 0; i < PHOTOS; i++)
+        write_flat(temp_path(root, "photos/%02d.bmp", i), 8, 8, i == BRIGHT ? 255 : 0, 0, 0);
+    config.on_nan = ON_NAN_SKIP;
+    config.batch_size = 6;
+    config.keep_last = true;
+    begin_poisoned("run");
+    resume_on("auto", 1, "run");
+    int step = dumped_step("run", 3);
+    cr_assert(step == 4 || step == 5, "step %d: the bright picture is in a batch of 6", step);
+    char *metrics = file_of(&size, "run", "metrics.jsonl"), *last = strstr(metrics, "\"epoch\": 2"), *place = strstr(last, "\"loss_place\": ");
+    double all = (6 * log(11) + 4 * log(7)) / 10;
+    cr_expect(fabs(strtod(strstr(last, "\"loss\": ") + 8, NULL) - all) < 1e-5 && fabs(strtod(place + 14, NULL)) < 1e-5, "%g: %s", all, last);
+    cr_expect(strstr(last, "\"skipped\": 1, "), "%s", last);
+    free(metrics);
 }
 
 /* The norm makes zeros of what it divides by an infinity: the loss stays finite. */

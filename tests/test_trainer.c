@@ -174,6 +174,8 @@ Test(trainer, broken_images_are_skipped_and_listed)
     cr_expect_eq(result.broken, 2);
     expect_same_run("whole", "parts");
     expect_same_file("whole", "parts", "broken.txt");
+    resume_on("auto", 1, "parts");
+    cr_expect(result.trained == 0 && result.broken == 2, "a run that is complete still tells of them");
 }
 
 /* Which images are in memory decides nothing; the share of time spent on them is told. */

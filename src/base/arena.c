@@ -38,8 +38,7 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
 
 int arena_commit(struct arena *arena)
 {
-    size_t left = memory_available();
-    if (arena->overflow || (left && arena->used > left))
+    if (arena->overflow)
         return -1;
     arena->base = alloc_aligned(arena->used ? arena->used : 1, 1);
     arena->capacity = arena->used;
@@ -61,6 +60,9 @@ void *alloc_aligned(size_t count, size_t size)
     /* Rows of activations, panels of weights and the points of Winograd tiles lie in hundreds of 4 KB pages at once: huge ones are
      * worth 2 to 6 % of a GEMM. */
     bool huge = bytes >= 2 * HUGE_PAGE && bytes <= SIZE_MAX - HUGE_PAGE;
+    size_t left = huge ? memory_available() : 0;
+    if (left && bytes > left)
+        return NULL;
     if (huge)
         bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     void *p = aligned_alloc(huge ? HUGE_PAGE : ALIGNMENT, bytes ? bytes : ALIGNMENT);

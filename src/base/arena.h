@@ -17,13 +17,13 @@ struct arena {
 /* count * size bytes, 64-byte aligned; zeroed in a block of arena_commit. NULL while measuring or on overflow. */
 void *arena_alloc(struct arena *arena, size_t count, size_t size);
 
-/* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when a size overflowed or memory is short:
- * more than memory_available() is refused here, for the system would grant it, and kill the process that uses it. */
+/* Gives a measured arena its zeroed block and rewinds it. Returns 0, or -1 when a size overflowed or memory is short. */
 int arena_commit(struct arena *arena);
 
 void arena_free(struct arena *arena);
 
-/* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with free(). */
+/* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with free(). Blocks of megabytes are refused where they are more
+ * than memory_available(), for the system would grant them, and kill the process that uses them. */
 void *alloc_aligned(size_t count, size_t size);
 
 #endif

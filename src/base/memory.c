@@ -42,7 +42,7 @@ static uint64_t available_below(const char *root)
 
 static size_t known(uint64_t bytes)
 {
-    return bytes == UINT64_MAX ? 0 : (size_t)least(bytes, SIZE_MAX);
+    return bytes == UINT64_MAX ? 0 : bytes == 0 ? 1 : (size_t)least(bytes, SIZE_MAX);
 }
 
 size_t memory_available_below(const char *root)

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Bytes: the least of what the system has free (caches of files count as free), what each cgroup around this process leaves, and
- * what its address space may grow by. 0 where none of this is known. */
+ * what its address space may grow by. 0 where none of this is known, 1 where nothing is left. */
 size_t memory_available(void);
 
 /* The first two, from the files below root ("": the system's own). */

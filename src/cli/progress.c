@@ -174,7 +174,7 @@ static void show_line(struct progress *p, const struct train_progress *t, bool e
     add_loss(&line, ": ", t);
     if (epoch_done && t->knn >= 0)
         add_field(&line, ", ", "kNN %.1f %%", 100 * t->knn);
-    if (epoch_done)
+    if (epoch_done && !isnan(t->retrieval1))
         add_field(&line, ", ", "retrieval@1 %.1f %%", 100 * t->retrieval1);
     if (t->images_per_second > 0) {
         add_speed(&line, ", ", "images/s", t->images_per_second);

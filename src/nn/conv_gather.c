@@ -329,8 +329,7 @@ static void run_strip(const struct run *run, const struct conv_class *class, flo
         }
 }
 
-/* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
- * traffic. Many would come from L3 each time: then a panel passes over all strips. */
+/* Number `index` of a class's strips and panels, in the order of run_class. */
 static struct strip strip_at(int index, bool rows, int m, int strips, int panels, int panel_begin)
 {
     int strip = rows ? index / panels : index % strips;
@@ -347,6 +346,8 @@ static void fetch_tile(const struct conv_gather *g, const struct conv_class *cla
             __builtin_prefetch(out + class->c_row[i] + strip.panel * nr + j, 1);
 }
 
+/* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
+ * traffic. Many would come from L3 each time: then a panel passes over all strips. */
 static void run_class(const struct run *run, const struct conv_class *class, float *out, struct source source, int m,
                       int panel_begin, int panel_end, struct conv_fetch *fetch)
 {

@@ -15,7 +15,6 @@
 #include "nn/conv_internal.h"
 #include "nn/winograd.h"
 
-
 enum {
     CHUNK_PIXELS = 256,
     BLOCK_ROWS = 128,    /* of dw: 128 x 256 pixels of x stay in L2 over the panels */
@@ -257,7 +256,8 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
             ptrdiff_t soon_row = 0;
             const float *soon = take_columns(ahead, divide_up(rows, p->kernels->mr), &soon_row);
             bool pack = block == g->block && strip == 0;
-            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, pack ? chunk->dy + panel * nr : packed, s->k, pack ? packed : NULL, rows, n, chunk->pixels, !first, soon, soon_row);
+            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, pack ? chunk->dy + panel * nr : packed, s->k, pack ? packed : NULL, rows, n,
+                                  chunk->pixels, !first, soon, soon_row);
             conv_fetch_share(fetch);
         }
     }

@@ -7,7 +7,6 @@
 #include "base/par.h"
 #include "nn/winograd_internal.h"
 
-
 enum {
     OWN_WEIGHTS = 128 * 128, /* c x k up to which there are parts, each one thread's: its dU takes 2.4 MB */
     PARTS = 8,

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION "3" /* 1 had no checksum, 2 no skipped steps */
+#define FORMAT_VERSION "4" /* 1 had no checksum, 2 no skipped steps, 3 no images of an epoch */
 #define STATE_NAME "trainer.state"
 
-enum { STATE_WORDS = 9 };
+enum { STATE_WORDS = 10 };
 
 /* Doubles travel as their bits: a checkpoint restores the very number. */
 static int64_t bits_of(double x)
@@ -45,6 +45,7 @@ static void state_pack(int64_t words[STATE_WORDS], const struct checkpoint_state
     words[6] = bits_of(s->knn_untrained);
     words[7] = (int64_t)s->skipped;
     words[8] = (int64_t)s->skipped_in_a_row;
+    words[9] = (int64_t)s->epoch_images;
 }
 
 static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_WORDS])
@@ -58,6 +59,7 @@ static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_W
     s->knn_untrained = double_of(words[6]);
     s->skipped = (uint64_t)words[7];
     s->skipped_in_a_row = (uint64_t)words[8];
+    s->epoch_images = (uint64_t)words[9];
 }
 
 /* One group of tensors that share a flat array: the weights, the running statistics, an optimiser's momenta. */
@@ -304,7 +306,7 @@ static enum simclr_status load_state(const char *path, const struct safetensors 
     if (words[0] != step)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it holds step %" PRId64 ", and its name says another", path, words[0]);
     bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.alignment) && isfinite(s.uniformity) && isfinite(s.knn_untrained);
-    if (s.epoch_steps > s.step || !finite)
+    if (s.epoch_steps > s.step || s.skipped > s.step || s.skipped_in_a_row > s.skipped || !finite)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: no run can be in the state that its %s describes", path, STATE_NAME);
     *state = s;
     return SIMCLR_OK;

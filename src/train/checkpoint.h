@@ -13,10 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where a run stands; sums run over the steps of the current epoch so far, of which epoch_steps were not skipped. */
+/* Where a run stands; sums run over the steps of the current epoch so far that were not skipped. */
 struct checkpoint_state {
     uint64_t step;
-    uint64_t epoch_steps;
+    uint64_t epoch_steps;  /* of the current epoch, skipped ones too; all of them: its evaluation and line of metrics are to come */
+    uint64_t epoch_images; /* of those steps that were not skipped */
     uint64_t skipped, skipped_in_a_row;             /* of the steps, since their numbers were not finite */
     double loss, retrieval1, alignment, uniformity; /* sums */
     double knn_untrained;                           /* < 0: none */

@@ -19,8 +19,8 @@ struct metrics {
     } perf;
 };
 
-/* Appends the record to run/metrics.jsonl and has it on disk before a checkpoint that follows. Numbers have the fewest digits that read back the same; what is not
- * finite is null. */
+/* Appends the record to run/metrics.jsonl and has it on disk before a checkpoint that follows. Numbers have the fewest digits that read
+ * back the same; what is not finite is null. */
 enum simclr_status metrics_append(const char *run, const struct metrics *record, struct simclr_error *err);
 
 /* Removes lines of steps after `step` (left by a run that died after its last checkpoint), and a torn last line. No file is fine; one

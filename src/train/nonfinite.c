@@ -111,9 +111,6 @@ static enum simclr_status write_names(const char *folder, const struct nonfinite
         return status;
     for (int i = 0; i < s->rows / 2 && status == SIMCLR_OK; i++) {
         s->name(s->name_ctx, i, name, sizeof name - 1);
-        for (char *c = name; *c; c++) /* a file's name may hold one */
-            if (*c == '\n')
-                *c = ' ';
         strcat(name, "\n");
         status = file_put(&writer, name, strlen(name), err);
     }

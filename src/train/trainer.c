@@ -31,17 +31,11 @@ static double data_share(const struct trainer *t)
 /* Of training steps alone: evaluations and checkpoints do not count. */
 static double images_per_second(const struct trainer *t)
 {
-    return t->step_seconds > 0 ? (double)t->epoch_images / t->step_seconds : 0;
+    return t->step_seconds > 0 ? (double)t->timed_images / t->step_seconds : 0;
 }
 
-/* Whole batches of this epoch so far: a short last one (--keep-last) counts by its images. */
-static double epoch_weight(const struct trainer *t)
-{
-    double batch = t->config.batch_size, images = (double)loader_size(t->data.train), whole = (double)t->state.epoch_steps;
-    return whole * batch > images ? images / batch : whole;
-}
-
-/* Means over this epoch so far, and between which values the loss lies: a short batch has fewer negatives. */
+/* Means over this epoch so far, NaN if it has none yet, and between which values the loss lies. A short last batch (--keep-last) counts
+ * by its images, and has fewer negatives. */
 struct means {
     double loss, floor, ceiling, retrieval1, alignment, uniformity;
 };
@@ -50,26 +44,25 @@ static struct means epoch_means(const struct trainer *t)
 {
     const struct checkpoint_state *s = &t->state;
     int batch = t->config.batch_size;
-    double n = epoch_weight(t), tau = t->config.temperature, part = n - floor(n);
-    struct means m = {.loss = NAN, .floor = ntxent_floor(2 * batch, tau), .ceiling = ntxent_ceiling(2 * batch)};
+    double n = (double)s->epoch_images / batch, tau = t->config.temperature, part = n - floor(n);
+    struct means m = {.floor = ntxent_floor(2 * batch, tau), .ceiling = ntxent_ceiling(2 * batch)};
     if (part > 0) {
-        int rows = 2 * (int)floor(part * batch + 0.5);
+        int rows = 2 * (int)(s->epoch_images % (uint64_t)batch);
         m.floor += part / n * (ntxent_floor(rows, tau) - m.floor);
         m.ceiling += part / n * (ntxent_ceiling(rows) - m.ceiling);
     }
-    if (n > 0) {
-        m.loss = s->loss / n;
-        m.retrieval1 = s->retrieval1 / n;
-        m.alignment = s->alignment / n;
-        m.uniformity = s->uniformity / n;
-    }
+    n = n > 0 ? n : NAN;
+    m.loss = s->loss / n;
+    m.retrieval1 = s->retrieval1 / n;
+    m.alignment = s->alignment / n;
+    m.uniformity = s->uniformity / n;
     return m;
 }
 
 /* The last step of an epoch is done, and its evaluation and line of metrics are not. */
 static bool epoch_ended(const struct trainer *t)
 {
-    return t->in_epoch && t->state.step % t->steps_per_epoch == 0;
+    return t->state.epoch_steps == t->steps_per_epoch;
 }
 
 static int tell_text(struct trainer *t, const char *phase, const char *text, bool epoch_done)
@@ -215,7 +208,8 @@ static enum simclr_status undo_step(struct trainer *t, int batch, char what[400]
         status = nonfinite_write(folder, &step, t->config.on_nan == ON_NAN_SKIP ? MOST_KEPT : SIZE_MAX, err);
     for (int i = 0; i < 2; i++)
         name_image(t, i < batch ? i : 0, names[i], sizeof names[i]);
-    int n = snprintf(what, 400, "step %llu: %s (%d images: %s, %s, ...)", (unsigned long long)t->state.step + 1, found, batch, names[0], names[1]);
+    int n = snprintf(what, 400, "step %llu: %s (%d image%s: %s%s%s%s)", (unsigned long long)t->state.step + 1, found, batch, batch > 1 ? "s" : "",
+                     names[0], batch > 1 ? ", " : "", batch > 1 ? names[1] : "", batch > 2 ? ", ..." : "");
     if (status == SIMCLR_OK && folder[0])
         snprintf(what + n, 400 - (size_t)n, "; 'simclr replay %s' repeats it", folder);
     return status;
@@ -235,6 +229,7 @@ static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simc
     snprintf(text, sizeof text, "%s; skipped", what);
     trainer_tell_user(t, true, text);
     t->state.step++;
+    t->state.epoch_steps++;
     t->state.skipped++;
     t->state.skipped_in_a_row++;
     return SIMCLR_OK;
@@ -257,12 +252,13 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     double weight = (double)batch / t->config.batch_size;
     t->state.step++;
     t->state.epoch_steps++;
+    t->state.epoch_images += (uint64_t)batch;
     t->state.skipped_in_a_row = 0;
     t->state.loss += weight * result.loss;
     t->state.retrieval1 += weight * result.retrieval1;
     t->state.alignment += weight * result.alignment;
     t->state.uniformity += weight * result.uniformity;
-    t->epoch_images += (uint64_t)batch;
+    t->timed_images += (uint64_t)batch;
     t->step_seconds += clock_seconds() - began;
     return SIMCLR_OK;
 }
@@ -271,10 +267,11 @@ static enum simclr_status write_metrics(const struct trainer *t, struct simclr_e
 {
     const struct checkpoint_state *s = &t->state;
     struct means means = epoch_means(t);
+    uint64_t batch = (uint64_t)t->config.batch_size, trained = (s->epoch_images + batch - 1) / batch; /* steps */
     struct metrics m = {
         .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss,
         .loss_place = (means.ceiling - means.loss) / (means.ceiling - means.floor), .retrieval1 = means.retrieval1,
-        .alignment = means.alignment, .uniformity = means.uniformity, .skipped = t->steps_per_epoch - s->epoch_steps,
+        .alignment = means.alignment, .uniformity = means.uniformity, .skipped = s->epoch_steps - trained,
         .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
         .perf = {.seconds = t->step_seconds, .images_per_second = images_per_second(t), .data_share = data_share(t)},
     };
@@ -300,10 +297,9 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 
 static void begin_epoch(struct trainer *t)
 {
-    t->in_epoch = false;
-    t->state.epoch_steps = 0;
+    t->state.epoch_steps = t->state.epoch_images = 0;
     t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
-    t->epoch_images = 0;
+    t->timed_images = 0;
     t->step_seconds = t->data_seconds = 0;
 }
 
@@ -346,13 +342,12 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
         enum simclr_status status = SIMCLR_OK;
         if (!epoch_ended(t)) {
             status = train_step(t, err);
-            t->in_epoch = t->in_epoch || status == SIMCLR_OK;
             result->trained += status == SIMCLR_OK;
         }
         if (status == SIMCLR_OK && !t->begun)
             status = note_begun(t, err);
         bool epoch_done = epoch_ended(t);
-        if (t->state.epoch_steps)
+        if (t->state.epoch_images)
             result->loss = epoch_means(t).loss;
         if (status == SIMCLR_OK && epoch_done)
             status = end_epoch(t, err);
@@ -391,7 +386,6 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     t->knn = t->state.knn_untrained = -1;
     if (resume)
         status = trainer_restore(t, &t->begun, err);
-    t->in_epoch = t->state.epoch_steps > 0;
     if (status == SIMCLR_OK && t->begun)
         status = broken_list(t->run, &t->data, &t->broken, err);
     if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */

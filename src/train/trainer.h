@@ -52,7 +52,7 @@ struct train_progress {
     double data_share;         /* of the core-seconds of this epoch's steps: reading, decoding, augmenting */
     double knn;                /* < 0: not computed yet */
     double knn_untrained;
-    double retrieval1;
+    double retrieval1;         /* as loss */
     const char *phase;         /* "data" (nothing else is known), "begin" (all checks succeeded), "train", "knn", "checkpoint";
                                   "notice", "warning": text is a sentence for the user */
     const char *text;          /* else NULL */

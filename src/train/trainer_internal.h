@@ -31,10 +31,9 @@ struct trainer {
     struct checkpoint_state state;
     uint64_t first_step;        /* of this process */
     bool begun;                 /* config.json is written */
-    bool in_epoch;              /* it has steps, maybe all skipped, and has not ended */
     double started, last_checkpoint;
     double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
-    uint64_t epoch_images;             /* of those steps */
+    uint64_t timed_images;             /* of those steps */
     double knn;
     size_t broken;              /* images listed as broken */
 

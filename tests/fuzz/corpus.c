@@ -106,7 +106,7 @@ static void run_files(void)
     struct train_config config;
     struct simclr_error err;
     struct checkpoint_target target = tiny_target();
-    const struct checkpoint_state state = {.step = 7, .epoch_steps = 3, .loss = 1.5, .knn_untrained = -1};
+    const struct checkpoint_state state = {.step = 7, .epoch_steps = 3, .epoch_images = 12, .loss = 1.5, .knn_untrained = -1};
     train_defaults(&config);
     strcpy(config.data, "/images");
     struct metrics m = {.epoch = 1, .step = '{', .knn = 0.5, .knn_untrained = -1};
