@@ -502,13 +502,20 @@ static enum simclr_status open_folder(struct trainer *t, bool resume, struct sim
     return status;
 }
 
+static bool has_config(const struct trainer *t)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    return access(path, F_OK) == 0;
+}
+
 /* The settings in config.json, if it is there: the run's own. */
 static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/config.json", t->run);
     *own = t->config;
-    if (access(path, F_OK) != 0)
+    if (!has_config(t))
         return SIMCLR_OK;
     enum simclr_status status = train_config_load(own, path, err);
     char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
@@ -549,8 +556,10 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (status != SIMCLR_OK)
         return status;
     tell(t, "begin", false);
-    if (t->begun)
+    if (t->begun) {
+        t->begun = has_config(t); /* one that was lost is written again */
         return SIMCLR_OK;
+    }
     if (resume)
         tell_user(t, false, "no checkpoint there yet: beginning");
     broken_clear(t->run);
