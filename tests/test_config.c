@@ -191,6 +191,24 @@ Test(config, only_what_decides)
     free(other);
 }
 
+/* More than a sentence holds: both lists name the same settings, and say that there are others. */
+Test(config, settings_that_differ_come_in_pairs)
+{
+    char *old = train_config_text(&config, true);
+    const char *const other[][2] = {{"limit", "16"}, {"head-layers", "3"}, {"out-dim", "64"}, {"batch-size", "16"}, {"temperature", "0.5"},
+                                    {"optimizer", "lars"}, {"lr", "0.1"}, {"weight-decay", "0.1"}, {"momentum", "0.8"}};
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+        cr_assert_eq(set(other[i][0], other[i][1]), SIMCLR_OK, "%s", err.text);
+    char *new = train_config_text(&config, true);
+    cr_assert_eq(train_config_same("run/config.json", old, new, &err), SIMCLR_ERR_USAGE);
+    cr_expect_str_eq(err.text, "run/config.json was trained with --limit 0, --head-layers 2, --out-dim 128, --batch-size 32, --temperature 0.07, "
+                               "--optimizer adam, --lr 0.0003, ..., not --limit 16, --head-layers 3, --out-dim 64, --batch-size 16, "
+                               "--temperature 0.5, --optimizer lars, --lr 0.1, ...; leave out what differs to go on, or train anew with "
+                               "-o ANOTHER");
+    free(old);
+    free(new);
+}
+
 Test(config, parameters_follow_their_preset_in_any_order)
 {
     write_text("{\"blur_p\": 0.125, \"augment\": \"none\", \"lr\": 1}");

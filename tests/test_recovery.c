@@ -459,6 +459,8 @@ Test(recovery, settings_that_differ_are_named)
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
     expect_in(err.text, NEWEST " was trained with --limit 0, --batch-size 4, --no-keep-last, not ");
     config = own;
+    resume_on("auto", 1, "run");
+    cr_expect(is_there("run", "config.json"), "a config.json that was lost is not written again");
     config.epochs = 3;
     cr_expect_eq(run_on("auto", 1, "early", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
     expect_in(err.text, "early/config.json was trained with --epochs 2, not --epochs 3; a run keeps its epochs, which its learning rate "

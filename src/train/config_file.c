@@ -117,11 +117,12 @@ char *train_config_text(const struct train_config *config, bool decides_only)
 enum { OPTIONS_SIZE = 128 };
 
 /* A line of the text as the command line has it: `  "lr": 0.06,` is "--lr 0.06", `  "keep_last": false,` "--no-keep-last". */
-static void add_option(char options[OPTIONS_SIZE], const char *line, size_t length)
+static void option_of(char option[OPTIONS_SIZE], const char *line, size_t length)
 {
-    char text[OPTIONS_SIZE], option[OPTIONS_SIZE], *key, *value;
+    char text[OPTIONS_SIZE], *key, *value;
     snprintf(text, sizeof text, "%.*s", (int)length, line);
     text[strcspn(text, "\n,")] = 0;
+    option[0] = 0;
     key = strchr(text, '"');
     value = key ? strstr(key, "\": ") : NULL;
     if (!value)
@@ -133,10 +134,23 @@ static void add_option(char options[OPTIONS_SIZE], const char *line, size_t leng
         if (*c == '_')
             *c = '-';
     bool is_false = strcmp(value, "false") == 0, is_switch = is_false || strcmp(value, "true") == 0;
-    size_t used = strlen(options);
-    snprintf(option, sizeof option, "%s--%s%.40s%s%.40s", used ? ", " : "", is_false ? "no-" : "", key, is_switch ? "" : " ", is_switch ? "" : value);
-    if (used + strlen(option) < OPTIONS_SIZE)
-        strcpy(options + used, option);
+    snprintf(option, OPTIONS_SIZE, "--%s%.40s%s%.40s", is_false ? "no-" : "", key, is_switch ? "" : " ", is_switch ? "" : value);
+}
+
+/* Both values of a setting, or of neither: what has no room in one list is left out of both, and dots say so. */
+static bool add_options(char was[OPTIONS_SIZE], char is[OPTIONS_SIZE], const char *old, const char *new)
+{
+    static const char dots[] = ", ...";
+    const char *comma = was[0] ? ", " : "";
+    size_t used = strlen(was), used_new = strlen(is), room = OPTIONS_SIZE - sizeof dots - strlen(comma);
+    if (used + strlen(old) > room || used_new + strlen(new) > room) {
+        strcat(was, dots);
+        strcat(is, dots);
+        return false;
+    }
+    snprintf(was + used, OPTIONS_SIZE - used, "%s%s", comma, old);
+    snprintf(is + used_new, OPTIONS_SIZE - used_new, "%s%s", comma, new);
+    return true;
 }
 
 enum simclr_status train_config_same(const char *path, const char *old, const char *new, struct simclr_error *err)
@@ -144,11 +158,14 @@ enum simclr_status train_config_same(const char *path, const char *old, const ch
     char was[OPTIONS_SIZE] = "", is[OPTIONS_SIZE] = "";
     if (strcmp(old, new) == 0)
         return SIMCLR_OK;
-    while (*old && *new) {
+    for (bool room = true; room && *old && *new;) {
         size_t n = strcspn(old, "\n"), m = strcspn(new, "\n");
         if (n != m || memcmp(old, new, n) != 0) {
-            add_option(was, old, n);
-            add_option(is, new, m);
+            char before[OPTIONS_SIZE], now[OPTIONS_SIZE];
+            option_of(before, old, n);
+            option_of(now, new, m);
+            if (before[0] && now[0])
+                room = add_options(was, is, before, now);
         }
         old += n + (old[n] == '\n');
         new += m + (new[m] == '\n');
@@ -227,7 +244,7 @@ enum simclr_status train_config_load(struct train_config *config, const char *pa
     if (no_memory)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     else if (!json_is_object(object))
-        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); see a run's config.json for an example", path,
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); mend or remove it, and give its settings as options", path,
                       where.line, where.text[0] ? ": " : "", where.text);
     else
         status = load_object(config, path, object, err);

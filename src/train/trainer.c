@@ -393,8 +393,10 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (status != SIMCLR_OK)
         return status;
     tell(t, "begin", false);
-    if (t->begun)
+    if (t->begun) {
+        t->begun = trainer_has_config(t); /* one that was lost is written again */
         return SIMCLR_OK;
+    }
     if (resume)
         trainer_tell_user(t, false, "no checkpoint there yet: beginning");
     broken_clear(t->run);

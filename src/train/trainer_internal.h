@@ -48,6 +48,9 @@ void trainer_tear_down(struct trainer *t);
 /* What a checkpoint of the run holds. */
 struct checkpoint_target trainer_checkpoint(struct trainer *t);
 
+/* Whether the run's folder has its settings. */
+bool trainer_has_config(const struct trainer *t);
+
 /* Restores the newest whole checkpoint, if the run is this one; found: whether there is any. */
 enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err);
 

@@ -84,13 +84,20 @@ struct checkpoint_target trainer_checkpoint(struct trainer *t)
     return target;
 }
 
+bool trainer_has_config(const struct trainer *t)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", t->run);
+    return access(path, F_OK) == 0;
+}
+
 /* The settings in config.json, if it is there: the run's own. */
 static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/config.json", t->run);
     *own = t->config;
-    if (access(path, F_OK) != 0)
+    if (!trainer_has_config(t))
         return SIMCLR_OK;
     enum simclr_status status = train_config_load(own, path, err);
     char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
