@@ -83,6 +83,8 @@ struct Scale {
 const double SLOW_FLOPS = 0.5e9, QUICK_FLOPS = 0.01e9; /* scalar FMAs run at about a thousand million a second */
 using Rows = std::vector<Row>;
 
+std::string without_batch(const std::string &shape); /* "r18.l1.b256" -> "r18.l1": scalar rows have fewer images */
+
 Rows all_rows(const Scale &scale);
 
 void add_kernel_rows(Rows &rows, const Scale &scale); /* every slot of struct kernels (rows_kernels.cc, rows_pixels.cc) */

@@ -20,14 +20,6 @@ struct Kernel {
     std::vector<Group> groups;
 };
 
-/* "r18.l1.b256" -> "r18.l1" */
-std::string without_batch(const std::string &shape)
-{
-    size_t dot = shape.rfind(".b");
-    bool batch = dot != std::string::npos && dot + 2 < shape.size() && shape.find_first_not_of("0123456789", dot + 2) == std::string::npos;
-    return batch ? shape.substr(0, dot) : shape;
-}
-
 template <class T> T &named(std::vector<T> &list, const std::string &name)
 {
     for (T &item : list)

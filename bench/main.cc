@@ -1,11 +1,11 @@
 /* bench: every kernel of every ISA that this CPU runs, each beside the limit it meets on this machine. See README.md. */
 #include "bench/html.h"
 #include "bench/baseline.h"
+#include "bench/chosen.h"
 #include "bench/compare.h"
 #include "bench/machine.h"
 #include "bench/options.h"
 #include "bench/peaks.h"
-#include "bench/peers.h"
 #include "bench/timing.h"
 
 #include <algorithm>
@@ -29,16 +29,6 @@ namespace {
 
 enum { DONE = 0, FAILED = 1, MISUSED = 2 };
 const double PROBE_TOLERANCE = 1.05, SPREAD_LIMIT = 5; /* percent */
-
-/* One benchmark that Google's library calls several times, each with more iterations; its buffers are made once. */
-struct Registered {
-    std::string name;
-    Row row;
-    struct engine engine;
-    const Peaks *peaks;
-    std::string path; /* an ISA, or the peer whose row this is */
-    bool is_peer() const { return path != engine.kernels->name; }
-};
 
 struct Outcome {
     double seconds, percent, spread;
@@ -76,9 +66,7 @@ void tell(const std::string &key, const std::string &value)
 
 std::string layer_of(const Row &row)
 {
-    size_t batch = row.shape.rfind(".b");
-    bool has = batch != std::string::npos && row.shape.find_first_not_of("0123456789", batch + 2) == std::string::npos;
-    return row.kernel + "/" + row.shape.substr(0, has ? batch : std::string::npos);
+    return row.kernel + "/" + without_batch(row.shape);
 }
 
 /* Scalar has fewer images, or for want of FLOPs not this shape at all: then its best rate in this kernel is what others are held to.
@@ -154,60 +142,6 @@ void run_row(benchmark::State &state, Registered &r)
 
 /* ---- What is run ---- */
 
-/* Every row for every ISA that runs here. Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do
- * not. */
-std::vector<std::unique_ptr<Registered>> choose_rows(const Options &options, bool emulated)
-{
-    const struct isa_entry *entries;
-    size_t count = isa_list(&entries);
-    Filter filter(options.filter);
-    std::vector<std::unique_ptr<Registered>> chosen;
-    for (size_t i = 0; i < count; i++) {
-        const struct kernels *kernels = entries[i].kernels;
-        if (!entries[i].supported)
-            continue;
-        bool slow = emulated || strcmp(kernels->name, "scalar") == 0;
-        for (const Row &row : all_rows({options.quick, options.quick ? QUICK_FLOPS : slow ? SLOW_FLOPS : INFINITY})) {
-            std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
-            if (filter.wants(name))
-                chosen.push_back(std::make_unique<Registered>(
-                    Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr, kernels->name}));
-        }
-    }
-    return chosen;
-}
-
-/* Rows of peers for every shape that they can do, each in front of ours of that shape, so that other work meets both. */
-void add_peers(std::vector<std::unique_ptr<Registered>> &chosen, const Options &options)
-{
-    std::vector<const Peer *> peers = load_peers(options.threads);
-    std::string found;
-    for (const Peer *peer : peers)
-        found += (found.empty() ? "" : "; ") + std::string(peer->name) + " " + peer->version;
-    tell("peers", found.empty() ? "none: install one of those in bench/README.md, and make bench again" : found);
-    std::map<std::string, size_t> shapes;
-    for (const auto &r : chosen)
-        shapes.emplace(r->row.kernel + "/" + r->row.shape, shapes.size());
-    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes(), nullptr};
-    std::set<std::string> done;
-    std::vector<std::unique_ptr<Registered>> rows;
-    for (const auto &r : chosen)
-        for (const Peer *peer : peers) {
-            std::string name = r->row.kernel + "/" + peer->name + "/" + r->row.shape;
-            if (!r->row.peer_can || !r->row.peer_can(*peer) || !done.insert(name).second)
-                continue;
-            Row row = r->row;
-            row.make = [make = row.make_peer, peer](const struct engine &engine) { return make(engine, *peer); };
-            rows.push_back(std::make_unique<Registered>(Registered{name, row, best, nullptr, peer->name}));
-        }
-    for (auto &r : chosen)
-        rows.push_back(std::move(r));
-    std::stable_sort(rows.begin(), rows.end(), [&](const auto &a, const auto &b) {
-        return shapes.at(a->row.kernel + "/" + a->row.shape) < shapes.at(b->row.kernel + "/" + b->row.shape);
-    });
-    chosen.swap(rows);
-}
-
 std::string describe(const Peaks &peaks)
 {
     std::string text = format("FMA %.4g GFLOP/s, any mix %.4g", peaks.fma * 1e-9, peaks.flops * 1e-9);
@@ -219,7 +153,7 @@ std::string describe(const Peaks &peaks)
 }
 
 /* Limits of every ISA that has rows, on one thread (to be read) and on all (to be compared with). */
-std::map<std::string, Peaks> measure_all(const std::vector<std::unique_ptr<Registered>> &rows, const Options &options)
+std::map<std::string, Peaks> measure_all(const RegisteredRows &rows, const Options &options)
 {
     std::map<std::string, Peaks> peaks;
     for (const auto &r : rows) {
@@ -323,7 +257,7 @@ double percent_again(Registered &r, double enough)
 }
 
 /* Lists what is slower and faster than in an earlier run; false if anything is slower. */
-bool judge_against(const Baseline &baseline, const std::vector<std::unique_ptr<Registered>> &rows, const Options &options)
+bool judge_against(const Baseline &baseline, const RegisteredRows &rows, const Options &options)
 {
     char cpu[128], features[512];
     cpu_describe(cpu, sizeof cpu, features, sizeof features);
@@ -381,7 +315,7 @@ File open_page(const std::string &path)
 }
 
 /* Rows in the order in which they were run. */
-void write_page(File file, const Options &options, const std::vector<std::unique_ptr<Registered>> &rows, int argc, char **argv)
+void write_page(File file, const Options &options, const RegisteredRows &rows, int argc, char **argv)
 {
     Report &report = session.report;
     char date[32];
@@ -466,7 +400,7 @@ int run(int argc, char **argv)
     if (!list) {
         add_context(options, emulated); /* before the probes: they are a load themselves */
         if (options.peers)
-            add_peers(rows, options);
+            tell("peers", add_peers(rows, options));
         peaks = measure_all(rows, options);
     }
     for (auto &r : rows) {

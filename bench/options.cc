@@ -70,9 +70,22 @@ bool parse(Options &options, std::vector<std::string> &passed, int argc, char **
         } else if (takes("--filter") || takes("--benchmark_filter")) {
             options.filter = value;
         } else {
+            for (const char *name : {"--html", "--markdown", "--baseline", "--json", "--tolerance", "--threads", "--filter"})
+                if (word == name) {
+                    fprintf(stderr, "bench: %s: needs a value\n", name);
+                    return false;
+                }
             has_time = has_time || word.compare(0, 20, "--benchmark_min_time") == 0;
             passed.push_back(word);
         }
+    }
+    if (!options.compare_isa && !(options.markdown.empty() && options.json.empty())) {
+        fprintf(stderr, "bench: --markdown and --json are for --compare-isa; rows as JSON: --benchmark_out=FILE\n");
+        return false;
+    }
+    if (options.compare_isa && (options.peers || !options.html.empty() || !options.baseline.empty())) {
+        fprintf(stderr, "bench: --compare-isa goes without --html, --peers and --baseline: run bench once more for those\n");
+        return false;
     }
     if (!has_time)
         passed.push_back(options.quick ? "--benchmark_min_time=0.002" : "--benchmark_min_time=0.2");

@@ -3,6 +3,13 @@
 #include <set>
 #include <stdexcept>
 
+std::string without_batch(const std::string &shape)
+{
+    size_t dot = shape.rfind(".b");
+    bool batch = dot != std::string::npos && dot + 2 < shape.size() && shape.find_first_not_of("0123456789", dot + 2) == std::string::npos;
+    return batch ? shape.substr(0, dot) : shape;
+}
+
 Rows all_rows(const Scale &scale)
 {
     Rows rows;

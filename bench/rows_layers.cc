@@ -87,7 +87,7 @@ Job conv_job(const struct engine &engine, struct conv_shape s, Pass pass, bool a
         read += written;
     }
     struct conv_input input = {x, nullptr, nullptr, nullptr, false};
-    Job job = engine_job(m, Work{conv_chosen_macs(s), 0, read, written}, [=] {
+    Job job = engine_job(m, Work{conv_chosen_macs(s), 0, read, written, pass == BY_DATA && adds}, [=] {
         if (pass == FORWARD)
             conv_forward(&engine, y, nullptr, &input, w, &s, scratch);
         else if (pass == BY_DATA)

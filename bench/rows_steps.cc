@@ -2,6 +2,8 @@
 #include "bench/machine.h"
 #include "bench/networks.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -115,6 +117,13 @@ void add_gradient_checks(Rows &rows, const Scale &scale)
 
 /* ---- Views ---- */
 
+/* Half the kernel, or as far as the Gaussian's weights e^(-k^2 / 2 sigma^2) are at least 2^-27: augmentation makes no other products. */
+int blur_radius(const struct augment_params &p, const struct augment_config &c, int size)
+{
+    int most = (c.blur_kernel > 0 ? c.blur_kernel : size / 10) / 2;
+    return p.blur ? std::min(most, static_cast<int>(p.sigma * std::sqrt(54 * std::log(2.0)))) : 0;
+}
+
 /* What one view asks for, from its parameters: the resize, color, blur (the kernels' own counts, rows_pixels.cc). */
 Work view_work(const struct augment_params &p, const struct augment_config &c, int size)
 {
@@ -129,8 +138,8 @@ Work view_work(const struct augment_params &p, const struct augment_config &c, i
         work = work + pixels * Work{3 + 2 + 5 + 5, 3 + 3 + 2 + 4 + 10, 0, 0};
     if (p.grey)
         work = work + pixels * Work{5, 4, 0, 0};
-    if (p.blur)
-        work = work + 3 * pixels * ((c.blur_kernel > 0 ? c.blur_kernel : size / 10) / 2) * Work{2, 2, 0, 0} + 3 * pixels * Work{0, 2, 0, 0};
+    if (int radius = blur_radius(p, c, size))
+        work = work + 3 * pixels * radius * Work{2, 2, 0, 0} + 3 * pixels * Work{0, 2, 0, 0};
     if (p.solarize)
         work.other += 3 * pixels;
     return work;

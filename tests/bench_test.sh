@@ -79,4 +79,7 @@ check "baseline: nothing in common" 1 "nothing was compared" against
 echo 'text' >"$work/base.json"
 check "baseline: not JSON" 2 "^bench: --baseline .*base.json: " against
 check "tolerance: not a percentage" 2 "give a percentage" "$build/bench" --tolerance much
+check "table without a comparison" 2 "are for --compare-isa" "$build/bench" --json "$work/isa.json"
+check "page of a comparison" 2 "goes without --html" "$build/bench" --compare-isa --html "$work/page.html"
+check "option without its value" 2 "^bench: --html: needs a value" "$build/bench" --html
 exit $failed
