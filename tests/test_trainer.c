@@ -350,6 +350,21 @@ Test(trainer, advice_that_works)
     run_whole("run");
 }
 
+/* Images that cannot be read end no run, though there be no others to compare. */
+Test(trainer, no_figure_where_no_query_can_be_read)
+{
+    for (int i = 0; i < 8; i++)
+        write_gradient(temp_path(root, "set/train/%c/%d.bmp", 'a' + i % 2, i), SIDE, SIDE, (unsigned)i);
+    temp_write(temp_path(root, "set/test/a/0.bmp"), "BM", 2);
+    temp_write(temp_path(root, "set/test/b/1.bmp"), "BM", 2);
+    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "set"));
+    config.network.image_size = SIDE;
+    config.knn_every = 1;
+    cr_assert_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_OK, "%s", err.text);
+    cr_expect(result.knn < 0 && result.knn_untrained < 0 && result.broken == 2);
+    cr_expect(strstr(told, "no kNN this time"), "%s", told);
+}
+
 /* ---- memory ---- */
 
 enum { LARGE = 256, LARGE_COUNT = 40, LARGE_BYTES = LARGE * LARGE * 3 }; /* 7.5 MB decoded, small files */

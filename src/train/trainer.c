@@ -105,7 +105,15 @@ void trainer_tell_user(void *ctx, bool warning, const char *text)
 
 /* ---- evaluating ---- */
 
-/* kNN accuracy of the present encoder into *accuracy; < 0 when the set has no labels. */
+static bool any_label(const int *labels, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (labels[i] >= 0)
+            return true;
+    return false;
+}
+
+/* kNN accuracy of the present encoder into *accuracy; < 0 when the set has no labels, or none of its labelled images can be read. */
 static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct simclr_error *err)
 {
     *accuracy = -1;
@@ -123,7 +131,9 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
         status = features_compute(t->network, t->data.bank, features, labels, batch, err);
     if (status == SIMCLR_OK)
         status = features_compute(t->network, t->data.test, features + bank * d, labels + bank, batch, err);
-    if (status == SIMCLR_OK)
+    if (status == SIMCLR_OK && (!any_label(labels, bank) || !any_label(labels + bank, query)))
+        trainer_tell_user(t, true, "no kNN this time: none of the images that it compares, or compares with, can be read");
+    else if (status == SIMCLR_OK)
         status = knn_classify(t->engine, accuracy, features, labels, bank, features + bank * d, labels + bank, query, (int)d,
                               t->data.classes, t->config.knn_k, t->config.knn_temperature, err);
     free(features);
