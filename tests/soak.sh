@@ -85,7 +85,7 @@ deadline=$((SECONDS + $(awk "BEGIN { print int(60 * $minutes) }")))
 "$program" train ${DATA:+"$DATA"} -o "$folder/undisturbed" "${settings[@]}" --threads 1 >"$folder/log" 2>&1 || fail "the undisturbed run"
 result "$folder/undisturbed" >"$folder/expected"
 
-kills=0 runs=0 damaged=0 aside=0 first_peak=0 last_peak=0 last= idle=0
+kills=0 runs=0 damaged=0 aside=0 first_peak=0 last_peak=0 last='' idle=0
 while [ "$runs" = 0 ] || [ "$SECONDS" -lt "$deadline" ]; do
     rm -rf "$folder/run"
     peak=0

@@ -371,8 +371,11 @@ static enum simclr_status read_file(uint8_t **data, size_t *done, const char *pa
         status = check_large(*data, *done, size, max_pixels, err);
     if (status == SIMCLR_OK && head < size) {
         uint8_t *whole = realloc(*data, size);
-        status = whole ? read_up_to(fd, *data = whole, done, size, err)
-                       : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read it (%zu MB)", size >> 20);
+        if (whole) {
+            *data = whole;
+            status = read_up_to(fd, whole, done, size, err);
+        } else
+            status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read it (%zu MB)", size >> 20);
     }
     close(fd);
     return status;

@@ -55,7 +55,7 @@ enum { LINE_BYTES = 64, RUN_BYTES = 512 };
 struct conv_fetch conv_fetch_floats(const float *first, size_t count, int shares)
 {
     int runs = (int)((count * sizeof *first + RUN_BYTES - 1) / RUN_BYTES); /* the last may reach beyond: a hint does no harm */
-    return (struct conv_fetch){(const char *)first, RUN_BYTES, RUN_BYTES, 0, runs, runs > 0, 0, runs / shares + 1};
+    return (struct conv_fetch){(const void *)first, RUN_BYTES, RUN_BYTES, 0, runs, runs > 0, 0, runs / shares + 1};
 }
 
 struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int images, const struct conv_grid *g, int shares)
@@ -74,7 +74,7 @@ struct conv_fetch conv_fetch_grid(const struct conv_input *input, int image, int
     /* Images of a height that the step does not divide follow each other a row off: what is fetched needlessly is a hint. */
     int rows = images * ((end - row0 + g->step - 1) / g->step), runs = (g->w + g->step - 1) / g->step;
     ptrdiff_t pixel = g->c * (ptrdiff_t)sizeof *first, channels = g->channels * (ptrdiff_t)sizeof *first;
-    return (struct conv_fetch){(const char *)first, channels, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
+    return (struct conv_fetch){(const void *)first, channels, pixel * g->step, (ptrdiff_t)(row_floats * sizeof *first) * g->step,
                                runs, rows, 0, (int)((int64_t)rows * runs / shares) + 1};
 }
 
