@@ -145,3 +145,26 @@ void expect_same_run(const char *run, const char *other)
     expect_same_file(run, other, "checkpoint-00000008.safetensors");
     expect_same_metrics(run, other);
 }
+
+void stop_at_seven(const char *run)
+{
+    cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){.step = 7}), SIMCLR_ERR_CANCELLED);
+}
+
+void copy_run(const char *from, const char *to)
+{
+    char command[512];
+    snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", temp_path(root, "%s", to), temp_path(root, "%s", from),
+             temp_path(root, "%s", to));
+    cr_assert_eq(system(command), 0);
+}
+
+bool is_there(const char *run, const char *name)
+{
+    return access(temp_path(root, "%s/%s", run, name), F_OK) == 0;
+}
+
+void expect_in(const char *text, const char *part)
+{
+    cr_expect_not_null(strstr(text, part), "expected \"%s\" in: %s", part, text);
+}

@@ -32,6 +32,15 @@ enum simclr_status run_on(const char *isa, int threads, const char *run, bool re
 void run_whole(const char *run);
 void resume_on(const char *isa, int threads, const char *run);
 
+/* Stops a run after step 7 of 8: BEFORE and NEWEST are its last checkpoints. */
+#define NEWEST "checkpoint-00000007.safetensors"
+#define BEFORE "checkpoint-00000006.safetensors"
+void stop_at_seven(const char *run);
+void copy_run(const char *from, const char *to);
+bool is_there(const char *run, const char *name);
+
+void expect_in(const char *text, const char *part);
+
 /* A file of a run, freed with free(). */
 char *file_of(size_t *size, const char *run, const char *name);
 

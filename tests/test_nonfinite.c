@@ -133,11 +133,6 @@ static void begin_poisoned(const char *run)
     poison(checkpoint, checkpoint, "conv1.weight", 1e38f, 9);
 }
 
-static bool is_there(const char *run, const char *name)
-{
-    return access(temp_path(root, "%s/%s", run, name), F_OK) == 0;
-}
-
 /* The step of the only dump, 2 to 8. */
 static int dumped_step(const char *run, int after)
 {

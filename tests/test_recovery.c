@@ -1,14 +1,12 @@
 /* Runs that find their folder damaged, taken, full or gone: a sentence, and nothing lost. */
 #include "base/crc64.h"
 #include "io/file.h"
-#include "io/safetensors.h"
 #include "tests/harness.h"
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
 #include "train/run_folder.h"
 
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,28 +17,6 @@
 #include <unistd.h>
 
 TestSuite(recovery, .init = small_runs_begin, .fini = small_runs_end, .timeout = 120);
-
-#define NEWEST "checkpoint-00000007.safetensors"
-#define BEFORE "checkpoint-00000006.safetensors"
-
-static void copy_run(const char *from, const char *to)
-{
-    char command[512];
-    snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", temp_path(root, "%s", to), temp_path(root, "%s", from),
-             temp_path(root, "%s", to));
-    cr_assert_eq(system(command), 0);
-}
-
-static bool is_there(const char *run, const char *name)
-{
-    return access(temp_path(root, "%s/%s", run, name), F_OK) == 0;
-}
-
-/* Checkpoints of steps 3, 6 and 7, of 8. */
-static void stop_at_seven(const char *run)
-{
-    cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){.step = 7}), SIMCLR_ERR_CANCELLED);
-}
 
 struct damage {
     double at;  /* share of the file */
@@ -297,11 +273,6 @@ static const char *resume_with_limit(const char *run, rlim_t most)
     return sentence;
 }
 
-static void expect_in(const char *text, const char *part)
-{
-    cr_expect_not_null(strstr(text, part), "expected \"%s\" in: %s", part, text);
-}
-
 static void expect_no_unfinished(const char *run)
 {
     char command[256];
@@ -392,244 +363,5 @@ Test(recovery, a_folder_that_goes_away_ends_the_run)
         resume_on("auto", 1, moves[i].to);
         cr_expect_eq(result.trained, STEPS - 3);
         expect_same_run("whole", moves[i].to);
-    }
-}
-
-/* ---- beginnings ---- */
-
-/* The next try, with what was wrong mended, needs no other folder. */
-Test(recovery, a_run_that_fails_before_its_first_step_leaves_nothing)
-{
-    static const uint8_t bad[] = "BM";
-    struct train_config own = config;
-    config.batch_size = 100;
-    cr_expect_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    config = own;
-    for (int i = 0; i < 8; i++) /* found out in the first batch */
-        temp_write(temp_path(root, "photos/%d.bmp", i), bad, 2);
-    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
-    config.network.image_size = SIDE;
-    cr_expect_eq(run_on("auto", 1, "run", false, (struct interruption){0}), SIMCLR_ERR_FORMAT);
-    expect_in(err.text, "none of the 8 images can be read");
-    cr_expect_eq(rmdir(temp_path(root, "run")), 0, "something is left");
-    config = own;
-    run_whole("run");
-}
-
-Test(recovery, files_that_are_not_this_runs_are_not_touched)
-{
-    const char *const names[] = {"metrics.jsonl", "broken.txt"};
-    size_t size;
-    for (int i = 0; i < 2; i++) {
-        temp_write(temp_path(root, "taken/%s", names[i]), "mine\n", 5);
-        for (int resume = 0; resume < 2; resume++) {
-            cr_expect_eq(run_on("auto", 1, "taken", resume, (struct interruption){0}), SIMCLR_ERR_USAGE);
-            expect_in(err.text, temp_path(root, "taken/%s is there already, and of no run that can be resumed; move it away", names[i]));
-        }
-        char *text = file_of(&size, "taken", names[i]);
-        cr_expect_str_eq(text, "mine\n");
-        free(text);
-        unlink(temp_path(root, "taken/%s", names[i]));
-    }
-    stop_at_seven("run");
-    temp_write(temp_path(root, "run/metrics.jsonl"), "mine\n", 5);
-    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    expect_in(err.text, "run/metrics.jsonl is not of this run; move that file away");
-    free(file_of(&size, "run", "metrics.jsonl"));
-    cr_expect_eq(size, 5);
-    temp_write(temp_path(root, "other/checkpoint-00000002.safetensors"), "", 0);
-    cr_expect_eq(run_on("auto", 1, "other", false, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    expect_in(err.text, "other already holds a run (checkpoint-00000002.safetensors); go on with --resume");
-}
-
-/* All that differ, by name and with both values; a run without a checkpoint has settings too. */
-Test(recovery, settings_that_differ_are_named)
-{
-    struct train_config own = config;
-    stop_at_seven("run");
-    copy_run("run", "early");
-    for (int i = 0; i < 3; i++)
-        cr_assert_eq(unlink(temp_path(root, "early/checkpoint-0000000%d.safetensors", (int[]){3, 6, 7}[i])), 0);
-    config.limit = 16;
-    config.batch_size = 5;
-    config.keep_last = true;
-    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    expect_in(err.text, "was trained with --limit 0, --batch-size 4, --no-keep-last, not --limit 16, --batch-size 5, --keep-last; leave out");
-    unlink(temp_path(root, "run/config.json")); /* then the checkpoint's word holds */
-    cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    expect_in(err.text, NEWEST " was trained with --limit 0, --batch-size 4, --no-keep-last, not ");
-    config = own;
-    resume_on("auto", 1, "run");
-    cr_expect(is_there("run", "config.json"), "a config.json that was lost is not written again");
-    config.epochs = 3;
-    cr_expect_eq(run_on("auto", 1, "early", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    expect_in(err.text, "early/config.json was trained with --epochs 2, not --epochs 3; a run keeps its epochs, which its learning rate "
-                        "follows: for others train anew, with -o ANOTHER");
-}
-
-/* ---- checkpoints that were changed ---- */
-
-/* What change makes of a tensor's data. */
-typedef void change_fn(void *data);
-
-static void infinite(void *data)
-{
-    memcpy((char *)data + 8, &(float){(float)INFINITY}, sizeof(float));
-}
-
-static void not_a_number(void *data)
-{
-    memcpy(data, &(float){(float)NAN}, sizeof(float));
-}
-
-static void another_step(void *data)
-{
-    memcpy(data, &(int64_t){6}, sizeof(int64_t));
-}
-
-static void more_steps_than_done(void *data)
-{
-    memcpy((char *)data + 8, &(int64_t){8}, sizeof(int64_t));
-}
-
-static void loss_is_no_number(void *data)
-{
-    memcpy((char *)data + 16, &(double){(double)NAN}, sizeof(double));
-}
-
-/* The outputs of all images overflow. */
-static void too_large(void *data)
-{
-    for (int i = 0; i < 512; i++)
-        memcpy((char *)data + (size_t)i * sizeof(float), &(float){3e38f}, sizeof(float));
-}
-
-/* Writes a checkpoint again, with its right checksum, and one tensor changed. */
-static void rewrite(const char *run, const char *name, const char *tensor, change_fn *change)
-{
-    static const char *const keys[] = {"format", "simclr_format", "settings", "dataset", "step"};
-    struct safetensors *file;
-    struct safetensors_pair metadata[5];
-    const char *path = temp_path(root, "%s/%s", run, name);
-    cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);
-    size_t count = safetensors_count(file);
-    struct safetensors_entry *entries = calloc(count, sizeof *entries);
-    for (size_t i = 0; i < count; i++)
-        entries[i] = *safetensors_at(file, i);
-    for (int i = 0; i < 5; i++)
-        metadata[i] = (struct safetensors_pair){keys[i], safetensors_metadata(file, keys[i])};
-    change((void *)(uintptr_t)safetensors_find(file, tensor)->data);
-    cr_assert_eq(safetensors_write(path, entries, count, metadata, 5, &err), SIMCLR_OK, "%s", err.text);
-    free(entries);
-    safetensors_close(file);
-}
-
-/* ---- stopping ---- */
-
-static bool stop_now;
-static bool wants_stop(void) { return stop_now; }
-
-/* Sets the flag as evaluation number *ctx begins. */
-static int stop_in_evaluation(void *ctx, const struct train_progress *progress, bool epoch_done)
-{
-    (void)epoch_done;
-    int *left = ctx;
-    stop_now |= strcmp(progress->phase, "knn") == 0 && (*left)-- == 0;
-    return 0;
-}
-
-static enum simclr_status stopped_in(int evaluation, const char *run)
-{
-    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 2, .stop = wants_stop};
-    stop_now = false;
-    return train_run(&config, temp_path(root, "%s", run), true, &engine, stop_in_evaluation, &evaluation, &result, &err);
-}
-
-Test(recovery, an_evaluation_that_was_left_is_made_again)
-{
-    run_whole("whole");
-    cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);
-    cr_expect_str_eq(err.text, "stopped before the first step; nothing was lost");
-    cr_expect_eq(rmdir(temp_path(root, "run")), 0);
-    cr_expect_eq(stopped_in(1, "run"), SIMCLR_ERR_CANCELLED);
-    expect_in(err.text, "stopped after step 4 of 8; go on with --resume -o ");
-    cr_expect(!is_there("run", "metrics.jsonl"));
-    for (int i = 0; i < 2; i++) { /* again at once, which trains nothing */
-        cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);
-        cr_expect_eq(result.trained, 0);
-    }
-    cr_expect_eq(stopped_in(1, "run"), SIMCLR_ERR_CANCELLED);
-    expect_in(err.text, "stopped after step 8 of 8");
-    copy_run("run", "stopped");
-    resume_on("auto", 1, "run");
-    cr_expect(result.trained == 0 && result.knn >= 0);
-    expect_same_run("whole", "run");
-    resume_on("auto", 1, "run");
-    expect_same_run("whole", "run");
-    size_t size; /* killed after its line, before its checkpoint */
-    char *metrics = file_of(&size, "whole", "metrics.jsonl");
-    temp_write(temp_path(root, "stopped/metrics.jsonl"), metrics, size);
-    resume_on("auto", 1, "stopped");
-    expect_same_run("whole", "stopped");
-    free(metrics);
-}
-
-/* Every step of the last epoch goes wrong, and its evaluation is left: all the same it ends with a line, which says what there is. */
-Test(recovery, an_epoch_of_skipped_steps_has_its_evaluation_too)
-{
-    config.on_nan = ON_NAN_SKIP;
-    const char *const runs[] = {"whole", "run"};
-    for (int i = 0; i < 2; i++) {
-        cr_assert_eq(run_on("auto", 1, runs[i], false, (struct interruption){.step = 4}), SIMCLR_ERR_CANCELLED, "%s", err.text);
-        rewrite(runs[i], "checkpoint-00000004.safetensors", "head.2.weight", too_large);
-    }
-    resume_on("auto", 1, "whole");
-    cr_expect(result.skipped == 4 && result.trained == 4 && result.knn >= 0);
-    size_t size;
-    char *metrics = file_of(&size, "whole", "metrics.jsonl");
-    expect_in(metrics, "{\"epoch\": 2, \"step\": 8, \"loss\": null, \"loss_place\": null, \"retrieval@1\": null, \"alignment\": null, "
-                       "\"uniformity\": null, ");
-    expect_in(metrics, "\"skipped\": 4, \"knn\": ");
-    free(metrics);
-    cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);
-    expect_in(err.text, "stopped after step 8 of 8");
-    resume_on("scalar", 2, "run");
-    cr_expect(result.trained == 0 && result.knn >= 0);
-    expect_same_run("whole", "run");
-}
-
-/* Asked while the images are looked for. */
-Test(recovery, a_long_list_of_images_is_left)
-{
-    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1, .stop = wants_stop};
-    write_gradient(temp_path(root, "photos/1.bmp"), SIDE, SIDE, 1);
-    snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
-    stop_now = true;
-    cr_expect_eq(train_run(&config, temp_path(root, "run"), false, &engine, NULL, NULL, &result, &err), SIMCLR_ERR_CANCELLED);
-    expect_in(err.text, "stopped while the images in ");
-    cr_expect_eq(rmdir(temp_path(root, "run")), 0);
-}
-
-/* Whole files with the right checksum, of which no run can go on. */
-Test(recovery, checkpoints_of_nonsense_are_refused_by_name)
-{
-    const struct {
-        const char *tensor, *told;
-        change_fn *change;
-    } cases[] = {{"conv1.weight", NEWEST " is damaged: tensor conv1.weight holds values that are not finite numbers", not_a_number},
-                 {"bn1.running_var", NEWEST " is damaged: tensor bn1.running_var holds values that", infinite},
-                 {"optimizer.exp_avg.layer1.0.conv1.weight", NEWEST " is damaged: tensor optimizer.exp_avg.layer1.0.conv1.weight holds", not_a_number},
-                 {"trainer.state", NEWEST " is damaged: it holds step 6, and its name says another", another_step},
-                 {"trainer.state", NEWEST " is damaged: no run can be in the state that its trainer.state describes", more_steps_than_done},
-                 {"trainer.state", NEWEST " is damaged: no run can be in the state", loss_is_no_number}};
-    run_whole("whole");
-    stop_at_seven("stopped");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        copy_run("stopped", "run");
-        rewrite("run", NEWEST, cases[i].tensor, cases[i].change);
-        resume_on("auto", 1, "run");
-        cr_expect(strstr(told, cases[i].told), "case %zu: %s", i, told);
-        cr_expect(result.trained == 2 && is_there("run", NEWEST ".damaged"), "case %zu", i);
-        expect_same_run("whole", "run");
     }
 }
