@@ -36,4 +36,13 @@ double relative_l2(const float *got, const float *want, size_t count);
 /* A file of tests/fixtures; the folder is found from the TEST_DATA environment variable or "tests/fixtures". */
 const char *fixture_path(const char *name);
 
+/* A sanitizer is at work, which reserves more address space than any limit allows. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 #endif

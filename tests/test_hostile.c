@@ -6,6 +6,7 @@
 #include "io/npy.h"
 #include "io/safetensors.h"
 #include "simd/dispatch.h"
+#include "tests/harness.h"
 #include "tests/temp_files.h"
 #include "train/config.h"
 #include "train/metrics.h"
@@ -329,7 +330,7 @@ static bool write_sparse(const char *path, const void *head, size_t head_size, o
 /* From here on this process gets so much more memory, and no more. With ASan, whose shadow is terabytes, there is no limit. */
 static void limit_memory(size_t bytes)
 {
-#if !defined __SANITIZE_ADDRESS__
+#ifndef SANITIZED
     unsigned long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
     cr_assert(f && fscanf(f, "%lu", &pages) == 1);

@@ -160,7 +160,7 @@ Test(knn, errors_are_sentences)
     cr_expect_eq(knn_classify(&engine, &accuracy, bank, labels, 2, query, &label, 1, 2, 2, 1, 0.0, &err), SIMCLR_ERR_USAGE);
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which reserves more than any limit */
+#ifndef SANITIZED
 Test(knn, lack_of_memory_is_an_error)
 {
     struct engine engine = {.kernels = scalar(), .threads = 1};

@@ -367,6 +367,7 @@ Test(trainer, no_figure_where_no_query_can_be_read)
 
 /* ---- memory ---- */
 
+#ifndef SANITIZED
 enum { LARGE = 256, LARGE_COUNT = 40, LARGE_BYTES = LARGE * LARGE * 3 }; /* 7.5 MB decoded, small files */
 
 static void write_large(void)
@@ -436,6 +437,7 @@ Test(trainer, a_cache_of_all_takes_most_of_memory)
     write_large();
     cr_expect_eq(images_kept(CACHE_RAM, 16), LARGE_COUNT, "%s", err.text);
 }
+#endif
 
 /* Gives every thread of a process these CPUs; how many threads it has. */
 static int move_to(pid_t process, const cpu_set_t *cpus)
