@@ -4,11 +4,11 @@
  * up to 8 slices of the batch go to partial buffers, added in slice order. Chunks and slices come from shape alone: they decide
  * the order of sums, so neither nr nor the threads may touch them.
  *
- * A task is a slice, of which it computes all of dw or, where slices are fewer than threads, a group of its rows and columns. It
- * goes through the slice's chunks by itself: packs dy, then for one block of rows after another copies x where it does not lie
- * well, and passes all panels over it. Tasks share nothing and wait for nothing; that groups copy and pack the same pixels costs
- * about a hundredth. While it computes a chunk, the next one is fetched from memory, a line every step of k: in bursts between
- * calls a core waits for it. */
+ * A task is a slice, of which it computes all of dw or, where slices are fewer than threads or uneven, a group of its rows and
+ * columns. It goes through the slice's chunks by itself: for one block of rows after another it copies x where that does not lie well,
+ * and passes all panels of dy over it, which the first tile of the first block packs on its way. Tasks share nothing and wait for
+ * nothing; that groups copy and pack the same pixels costs about a hundredth. While it computes a chunk, the next one is fetched from
+ * memory, a line every step of k: in bursts between calls a core waits for it. */
 #include "base/ints.h"
 #include "base/par.h"
 #include "nn/conv_choice.h"
