@@ -2,6 +2,7 @@
 
 #include "data/augment.h"
 #include "io/file.h"
+#include "io/safetensors.h"
 #include "tests/harness.h"
 #include "tests/temp_files.h"
 #include "train/config.h"
@@ -167,4 +168,31 @@ bool is_there(const char *run, const char *name)
 void expect_in(const char *text, const char *part)
 {
     cr_expect_not_null(strstr(text, part), "expected \"%s\" in: %s", part, text);
+}
+
+void rewrite_checkpoint(const char *to, const char *from, const char *tensor, size_t at, const void *bytes, size_t size)
+{
+    static const char *const keys[] = {"format", "simclr_format", "settings", "dataset", "step"};
+    struct safetensors *file;
+    struct safetensors_pair metadata[5];
+    cr_assert_eq(safetensors_open(&file, temp_path(root, "%s", from), &err), SIMCLR_OK, "%s", err.text);
+    size_t count = safetensors_count(file);
+    struct safetensors_entry *entries = calloc(count, sizeof *entries);
+    for (size_t i = 0; i < count; i++)
+        entries[i] = *safetensors_at(file, i);
+    for (int i = 0; i < 5; i++)
+        metadata[i] = (struct safetensors_pair){keys[i], safetensors_metadata(file, keys[i])};
+    memcpy((char *)(uintptr_t)safetensors_find(file, tensor)->data + at, bytes, size);
+    cr_assert_eq(safetensors_write(temp_path(root, "%s", to), entries, count, metadata, 5, &err), SIMCLR_OK, "%s", err.text);
+    free(entries);
+    safetensors_close(file);
+}
+
+void poison_checkpoint(const char *to, const char *from, const char *tensor, float value, size_t count)
+{
+    float values[1024];
+    cr_assert_leq(count, sizeof values / sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = value;
+    rewrite_checkpoint(to, from, tensor, 0, values, count * sizeof *values);
 }

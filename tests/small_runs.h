@@ -41,6 +41,11 @@ bool is_there(const char *run, const char *name);
 
 void expect_in(const char *text, const char *part);
 
+/* Copies a checkpoint of root, or writes it again, with its right checksum and `size` bytes of a tensor changed, from byte `at` on; or
+ * its first `count` floats, up to 1024, set to value. */
+void rewrite_checkpoint(const char *to, const char *from, const char *tensor, size_t at, const void *bytes, size_t size);
+void poison_checkpoint(const char *to, const char *from, const char *tensor, float value, size_t count);
+
 /* A file of a run, freed with free(). */
 char *file_of(size_t *size, const char *run, const char *name);
 

@@ -102,35 +102,13 @@ static void write_photos(void)
     config.checkpoint_every = 1;
 }
 
-/* Copies the checkpoint with the first `count` values of a tensor changed. */
-static void poison(const char *to, const char *from, const char *tensor, float value, size_t count)
-{
-    static const char *const keys[] = {"format", "simclr_format", "settings", "dataset", "step"};
-    struct safetensors *file;
-    struct safetensors_pair metadata[5];
-    cr_assert_eq(safetensors_open(&file, temp_path(root, "%s", from), &err), SIMCLR_OK, "%s", err.text);
-    size_t n = safetensors_count(file);
-    struct safetensors_entry *entries = calloc(n, sizeof *entries);
-    for (size_t i = 0; i < n; i++) {
-        entries[i] = *safetensors_at(file, i);
-        if (strcmp(entries[i].name, tensor) == 0)
-            for (size_t j = 0; j < count; j++)
-                memcpy((char *)(uintptr_t)entries[i].data + j * sizeof value, &value, sizeof value);
-    }
-    for (int i = 0; i < 5; i++)
-        metadata[i] = (struct safetensors_pair){keys[i], safetensors_metadata(file, keys[i])};
-    cr_assert_eq(safetensors_write(temp_path(root, "%s", to), entries, n, metadata, 5, &err), SIMCLR_OK, "%s", err.text);
-    free(entries);
-    safetensors_close(file);
-}
-
 /* A run stopped after its first step, whose first channel then multiplies red by so much that red cannot be multiplied. */
 static void begin_poisoned(const char *run)
 {
     char checkpoint[64];
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint-00000001.safetensors", run);
     cr_assert_eq(run_on("auto", 1, run, false, (struct interruption){.step = 1}), SIMCLR_ERR_CANCELLED, "%s", err.text);
-    poison(checkpoint, checkpoint, "conv1.weight", 1e38f, 9);
+    poison_checkpoint(checkpoint, checkpoint, "conv1.weight", 1e38f, 9);
 }
 
 /* The step of the only dump, 2 to 8. */
@@ -266,7 +244,7 @@ Test(nonfinite, skipping_ends_after_ten_in_a_row)
     config.on_nan = ON_NAN_SKIP;
     config.epochs = 4;
     cr_assert_eq(run_on("auto", 1, "run", false, (struct interruption){.step = 1}), SIMCLR_ERR_CANCELLED);
-    poison("run/checkpoint-00000001.safetensors", "run/checkpoint-00000001.safetensors", "head.2.weight", 3e38f, 512);
+    poison_checkpoint("run/checkpoint-00000001.safetensors", "run/checkpoint-00000001.safetensors", "head.2.weight", 3e38f, 512);
     cr_assert_eq(run_on("auto", 1, "run", true, (struct interruption){.step = 6}), SIMCLR_ERR_CANCELLED, "%s", err.text);
     cr_expect_eq(result.skipped, 5);
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_NONFINITE);
@@ -304,7 +282,7 @@ Test(nonfinite, what_the_loss_does_not_show)
 {
     write_photos();
     cr_assert_eq(run_on("auto", 1, "run", false, (struct interruption){.step = 1}), SIMCLR_ERR_CANCELLED);
-    poison("variance/checkpoint-00000001.safetensors", "run/checkpoint-00000001.safetensors", "layer2.0.conv1.weight", 1e24f, 16 * 9);
+    poison_checkpoint("variance/checkpoint-00000001.safetensors", "run/checkpoint-00000001.safetensors", "layer2.0.conv1.weight", 1e24f, 16 * 9);
     cr_expect_eq(run_on("auto", 1, "variance", true, (struct interruption){0}), SIMCLR_ERR_NONFINITE);
     cr_expect(strstr(err.text, "the running variance of layer2.0.bn1 has 1 infinity among 32 values"), "%s", err.text);
 }

@@ -1,5 +1,4 @@
 /* A run's beginning and its stops, and what a resumed one accepts: its own settings, and checkpoints that a run can have written. */
-#include "io/safetensors.h"
 #include "tests/harness.h"
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
@@ -84,63 +83,6 @@ Test(resume, settings_that_differ_are_named)
                         "follows: for others train anew, with -o ANOTHER");
 }
 
-/* ---- checkpoints that were changed ---- */
-
-/* What change makes of a tensor's data. */
-typedef void change_fn(void *data);
-
-static void infinite(void *data)
-{
-    memcpy((char *)data + 8, &(float){(float)INFINITY}, sizeof(float));
-}
-
-static void not_a_number(void *data)
-{
-    memcpy(data, &(float){(float)NAN}, sizeof(float));
-}
-
-static void another_step(void *data)
-{
-    memcpy(data, &(int64_t){6}, sizeof(int64_t));
-}
-
-static void more_steps_than_done(void *data)
-{
-    memcpy((char *)data + 8, &(int64_t){8}, sizeof(int64_t));
-}
-
-static void loss_is_no_number(void *data)
-{
-    memcpy((char *)data + 16, &(double){(double)NAN}, sizeof(double));
-}
-
-/* The outputs of all images overflow. */
-static void too_large(void *data)
-{
-    for (int i = 0; i < 512; i++)
-        memcpy((char *)data + (size_t)i * sizeof(float), &(float){3e38f}, sizeof(float));
-}
-
-/* Writes a checkpoint again, with its right checksum, and one tensor changed. */
-static void rewrite(const char *run, const char *name, const char *tensor, change_fn *change)
-{
-    static const char *const keys[] = {"format", "simclr_format", "settings", "dataset", "step"};
-    struct safetensors *file;
-    struct safetensors_pair metadata[5];
-    const char *path = temp_path(root, "%s/%s", run, name);
-    cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);
-    size_t count = safetensors_count(file);
-    struct safetensors_entry *entries = calloc(count, sizeof *entries);
-    for (size_t i = 0; i < count; i++)
-        entries[i] = *safetensors_at(file, i);
-    for (int i = 0; i < 5; i++)
-        metadata[i] = (struct safetensors_pair){keys[i], safetensors_metadata(file, keys[i])};
-    change((void *)(uintptr_t)safetensors_find(file, tensor)->data);
-    cr_assert_eq(safetensors_write(path, entries, count, metadata, 5, &err), SIMCLR_OK, "%s", err.text);
-    free(entries);
-    safetensors_close(file);
-}
-
 /* ---- stopping ---- */
 
 static bool stop_now;
@@ -198,7 +140,8 @@ Test(resume, an_epoch_of_skipped_steps_has_its_evaluation_too)
     const char *const runs[] = {"whole", "run"};
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(run_on("auto", 1, runs[i], false, (struct interruption){.step = 4}), SIMCLR_ERR_CANCELLED, "%s", err.text);
-        rewrite(runs[i], "checkpoint-00000004.safetensors", "head.2.weight", too_large);
+        const char *checkpoint = i ? "run/checkpoint-00000004.safetensors" : "whole/checkpoint-00000004.safetensors";
+        poison_checkpoint(checkpoint, checkpoint, "head.2.weight", 3e38f, 512);
     }
     resume_on("auto", 1, "whole");
     cr_expect(result.skipped == 4 && result.trained == 4 && result.knn >= 0);
@@ -230,20 +173,26 @@ Test(resume, a_long_list_of_images_is_left)
 /* Whole files with the right checksum, of which no run can go on. */
 Test(resume, checkpoints_of_nonsense_are_refused_by_name)
 {
+    const float infinite = (float)INFINITY, no_number = (float)NAN;
+    const double no_loss = (double)NAN;
+    const int64_t another_step = 6, more_steps_than_done = 8;
     const struct {
         const char *tensor, *told;
-        change_fn *change;
-    } cases[] = {{"conv1.weight", NEWEST " is damaged: tensor conv1.weight holds values that are not finite numbers", not_a_number},
-                 {"bn1.running_var", NEWEST " is damaged: tensor bn1.running_var holds values that", infinite},
-                 {"optimizer.exp_avg.layer1.0.conv1.weight", NEWEST " is damaged: tensor optimizer.exp_avg.layer1.0.conv1.weight holds", not_a_number},
-                 {"trainer.state", NEWEST " is damaged: it holds step 6, and its name says another", another_step},
-                 {"trainer.state", NEWEST " is damaged: no run can be in the state that its trainer.state describes", more_steps_than_done},
-                 {"trainer.state", NEWEST " is damaged: no run can be in the state", loss_is_no_number}};
+        size_t at;
+        const void *bytes;
+        size_t size;
+    } cases[] = {{"conv1.weight", NEWEST " is damaged: tensor conv1.weight holds values that are not finite numbers", 0, &no_number, 4},
+                 {"bn1.running_var", NEWEST " is damaged: tensor bn1.running_var holds values that", 8, &infinite, 4},
+                 {"optimizer.exp_avg.layer1.0.conv1.weight", NEWEST " is damaged: tensor optimizer.exp_avg.layer1.0.conv1.weight holds", 0,
+                  &no_number, 4},
+                 {"trainer.state", NEWEST " is damaged: it holds step 6, and its name says another", 0, &another_step, 8},
+                 {"trainer.state", NEWEST " is damaged: no run can be in the state that its trainer.state describes", 8, &more_steps_than_done, 8},
+                 {"trainer.state", NEWEST " is damaged: no run can be in the state", 16, &no_loss, 8}};
     run_whole("whole");
     stop_at_seven("stopped");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         copy_run("stopped", "run");
-        rewrite("run", NEWEST, cases[i].tensor, cases[i].change);
+        rewrite_checkpoint("run/" NEWEST, "run/" NEWEST, cases[i].tensor, cases[i].at, cases[i].bytes, cases[i].size);
         resume_on("auto", 1, "run");
         cr_expect(strstr(told, cases[i].told), "case %zu: %s", i, told);
         cr_expect(result.trained == 2 && is_there("run", NEWEST ".damaged"), "case %zu", i);

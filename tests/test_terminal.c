@@ -111,7 +111,7 @@ Test(terminal, a_refused_run_shows_only_the_reason)
 
 Test(terminal, help_fits_100_columns)
 {
-    const char *const commands[] = {"--help", "train --help", "pack --help", "isa --help", "selftest --help"};
+    const char *const commands[] = {"--help", "train --help", "pack --help", "replay --help", "isa --help", "selftest --help"};
     char line[512];
     if (!have_program())
         return;

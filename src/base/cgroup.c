@@ -1,5 +1,7 @@
 #include "base/cgroup.h"
 
+#include "base/ints.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +26,6 @@ uint64_t cgroup_number(const char *folder, const char *file, const char *key)
     return value;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The least of the group at path and of every group around it. Seen from a container, groups may be missing here: the outermost
  * folder is then the container's own. */
 static uint64_t least_upwards(const char *root, const char *mount, const char *path, cgroup_figure *figure)
@@ -40,7 +37,7 @@ static uint64_t least_upwards(const char *root, const char *mount, const char *p
         return UINT64_MAX;
     uint64_t result = UINT64_MAX;
     for (;;) {
-        result = least(result, figure(folder));
+        result = min_u64(result, figure(folder));
         char *slash = strrchr(folder + top, '/');
         if (!slash)
             return result;
@@ -65,9 +62,9 @@ uint64_t cgroup_least(const char *root, const char *controller, cgroup_figure *v
         bool unified = strcmp(line, "0") == 0 && !*controllers;
         for (char *name = strtok_r(controllers, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
             if (strcmp(name, controller) == 0)
-                result = least(result, least_upwards(root, controller, path, version1));
+                result = min_u64(result, least_upwards(root, controller, path, version1));
         if (unified)
-            result = least(result, least_upwards(root, "", path, version2));
+            result = min_u64(result, least_upwards(root, "", path, version2));
     }
     if (f)
         fclose(f);

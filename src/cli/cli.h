@@ -8,7 +8,6 @@
 #include "simclr/simclr.h"
 #include "train/config.h"
 
-#include <signal.h>
 #include <stdbool.h>
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
@@ -30,6 +29,10 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
 /* The option of a setting, and what it does: train_setting_set on its target, a struct train_config. */
 struct option cli_setting(const struct setting *setting, struct train_config *config);
 option_set_fn cli_set_setting;
+
+/* --threads, --isa and --help; returns how many. */
+enum { CLI_COMMON_OPTIONS = 3 };
+size_t cli_common_options(struct option options[CLI_COMMON_OPTIONS], const char *group, int *threads, const char **isa, bool *help);
 
 /* What is used without DATA: the folder if it is there, else the generated set (""). */
 #define CLI_DEFAULT_DATA "data/stl10_binary"

@@ -30,15 +30,8 @@ static const struct setting *find_setting(const char *name)
 
 static size_t list_options(struct option options[MOST_OPTIONS], struct pack_command *c)
 {
-    const struct option own[] = {
-        {.name = "output", .letter = 'o', .group = "Options", .value = "NAME.npy", .set = option_text, .target = &c->output,
-         .help = "the file to write; it must not be there yet"},
-        {.name = "threads", .group = "Options", .value = "N", .set = option_threads, .target = &c->threads,
-         .help = "default: what CPU affinity and quota allow; never changes a result"},
-        {.name = "isa", .group = "Options", .value = "NAME", .set = option_text, .target = &c->isa,
-         .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"},
-        {.name = "help", .letter = 'h', .group = "Options", .set = option_switch, .target = &c->help, .help = "show this"},
-    };
+    const struct option output = {.name = "output", .letter = 'o', .group = "Options", .value = "NAME.npy", .set = option_text,
+                                  .target = &c->output, .help = "the file to write; it must not be there yet"};
     static const struct {
         const char *name, *help;
     } settings[] = {{"image-size", "pack S x S pixels; 0: from the images, at most 96 [0]"},
@@ -51,8 +44,8 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct pack_comm
         options[n].group = "Options";
         options[n++].help = settings[i].help;
     }
-    memcpy(options + n, own, sizeof own);
-    return n + sizeof own / sizeof own[0];
+    options[n++] = output;
+    return n + cli_common_options(options + n, "Options", &c->threads, &c->isa, &c->help);
 }
 
 static void help(const struct option *options, size_t count)

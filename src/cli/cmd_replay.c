@@ -41,23 +41,18 @@ static void show(void *ctx, const struct watched *t)
 static enum simclr_status parse(struct replay_command *c, int argc, char **argv, struct simclr_error *err)
 {
     size_t rest;
-    const struct option options[] = {
-        {.name = "threads", .group = "Options", .value = "N", .set = option_threads, .target = &c->threads,
-         .help = "default: what CPU affinity and quota allow; never changes a result"},
-        {.name = "isa", .group = "Options", .value = "NAME", .set = option_text, .target = &c->isa,
-         .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"},
-        {.name = "help", .letter = 'h', .group = "Options", .set = option_switch, .target = &c->help, .help = "show this"},
-    };
-    const size_t count = sizeof options / sizeof options[0];
+    struct option options[CLI_COMMON_OPTIONS];
+    const size_t count = cli_common_options(options, "Options", &c->threads, &c->isa, &c->help);
     enum simclr_status status = options_parse(argc, argv, options, count, "simclr replay", &c->path, 1, &rest, err);
     if (status == SIMCLR_OK && !c->help && rest == 0)
         status = fail(err, SIMCLR_ERR_USAGE, "name the folder of a run, or one of its nonfinite-* folders");
     if (status != SIMCLR_OK || !c->help)
         return status;
     printf("Usage: simclr replay RUN [OPTION...]\n\n"
-           "Repeats the step at which the loss or a gradient of RUN was not a finite number: the newest, or the one whose folder\n"
-           "RUN/nonfinite-* is named. Shows for every layer, in the order of computation, the least and largest finite value and how\n"
-           "many are not numbers. The images are not needed, nothing is written, and the bits are those of the run on every machine.\n");
+           "Repeats the step at which the loss or a gradient of RUN was not a finite number: the newest, or\n"
+           "the one whose folder RUN/nonfinite-* is named. Shows for every layer, in the order of\n"
+           "computation, the least and largest finite value and how many are not numbers. The images are\n"
+           "not needed, nothing is written, and the bits are those of the run on every machine.\n");
     options_help(stdout, options, count);
     return SIMCLR_OK;
 }

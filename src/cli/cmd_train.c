@@ -49,14 +49,10 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct train_com
          .help = "go on from the newest checkpoint in RUN, or begin if there is none"},
         {.name = "config", .group = "Run", .value = "FILE", .set = option_text, .target = &c->config_file,
          .help = "take settings from a run's config.json; options override it"},
-        {.name = "threads", .group = "Run", .value = "N", .set = option_threads, .target = &c->threads,
-         .help = "default: what CPU affinity and quota allow; never changes a result"},
-        {.name = "isa", .group = "Run", .value = "NAME", .set = option_text, .target = &c->isa,
-         .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"},
-        {.name = "help", .letter = 'h', .group = "Run", .set = option_switch, .target = &c->help, .help = "show this"},
     };
     size_t n = sizeof own / sizeof own[0], settings_count;
     memcpy(options, own, sizeof own);
+    n += cli_common_options(options + n, "Run", &c->threads, &c->isa, &c->help);
     const struct setting *settings = train_settings(&settings_count);
     for (size_t i = 0; i < settings_count && n < MOST_OPTIONS; i++) {
         const struct setting *s = &settings[i];

@@ -37,3 +37,13 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
     engine->stop = NULL;
     return engine->kernels ? SIMCLR_OK : refuse(source, isa, err);
 }
+
+size_t cli_common_options(struct option options[CLI_COMMON_OPTIONS], const char *group, int *threads, const char **isa, bool *help)
+{
+    options[0] = (struct option){.name = "threads", .group = group, .value = "N", .set = option_threads, .target = threads,
+                                 .help = "default: what CPU affinity and quota allow; never changes a result"};
+    options[1] = (struct option){.name = "isa", .group = group, .value = "NAME", .set = option_text, .target = isa,
+                                 .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"};
+    options[2] = (struct option){.name = "help", .letter = 'h', .group = group, .set = option_switch, .target = help, .help = "show this"};
+    return CLI_COMMON_OPTIONS;
+}

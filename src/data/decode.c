@@ -241,7 +241,6 @@ static const char *file_kind(const uint8_t *data, size_t size)
     return size >= 2 && data[0] == 'B' && data[1] == 'M' ? "BMP" : NULL;
 }
 
-enum { MOST_SAMPLE_BYTES = 8 }; /* of a pixel: 16 bits in four channels */
 enum { PNG_HEADER = 26, BMP_HEADER = 30 }; /* bytes that say what the pixels are */
 
 static enum simclr_status read_sides(uint32_t *w, uint32_t *h, const char *kind, const uint8_t *data, size_t size, struct simclr_error *err)
@@ -321,7 +320,7 @@ enum simclr_status image_decode(struct image *image, const uint8_t *data, size_t
     const char *kind = file_kind(data, size);
     int w, h, channels;
     stbi__g_failure_reason = "no reason given"; /* some of stb's failures set none */
-    most_grown = 2 * (size + (size_t)MOST_SAMPLE_BYTES * (size_t)image->w * (size_t)image->h) + (1 << 16); /* growing doubles */
+    most_grown = 2 * (size + (size_t)DECODE_PIXEL_BYTES * (size_t)image->w * (size_t)image->h) + (1 << 16); /* growing doubles */
     grown_too_far = false;
     if (!stbi_info_from_memory(data, (int)size, &w, &h, &channels) || w != image->w || h != image->h)
         return fail(err, SIMCLR_ERR_FORMAT, "the %s is damaged or of a kind not supported (%s)", kind, stbi_failure_reason());

@@ -4,7 +4,7 @@
 
 #include "data/dataset.h"
 
-enum { DECODE_MAX_SIDE = 16384 };
+enum { DECODE_MAX_SIDE = 16384, DECODE_PIXEL_BYTES = 8 /* at most, in a file: 16 bits in four channels */ };
 
 /* The sides that a JPEG, PNG or BMP file claims, from its first bytes alone (image->w and h; there are no pixels). More than
  * max_pixels is an error. */

@@ -18,8 +18,8 @@
 enum { PATH_BYTES = 4096, MAX_DEPTH = 32, MAX_LINKED_FOLDERS = 100000 };
 
 /* Files of up to LARGE bytes are read as they are. Larger ones only where the picture that their first HEAD bytes announce can fill
- * them: 16 bits a channel are 8 bytes a pixel. */
-enum { HEAD = 1 << 20, LARGE = 64 << 20, MAX_PIXEL_BYTES = 8 };
+ * them. */
+enum { HEAD = 1 << 20, LARGE = 64 << 20 };
 
 struct item {
     char *path; /* relative to root */
@@ -345,7 +345,7 @@ static enum simclr_status check_large(const uint8_t *head, size_t done, size_t s
 {
     struct image image;
     enum simclr_status status = image_header(&image, head, done, max_pixels, err);
-    if (status == SIMCLR_OK && size > LARGE + (size_t)MAX_PIXEL_BYTES * (size_t)image.w * (size_t)image.h)
+    if (status == SIMCLR_OK && size > LARGE + (size_t)DECODE_PIXEL_BYTES * (size_t)image.w * (size_t)image.h)
         return fail(err, SIMCLR_ERR_FORMAT, "the file has %zu MB, far more than %d x %d pixels take", size >> 20, image.w, image.h);
     return status;
 }

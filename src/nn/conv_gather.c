@@ -23,9 +23,8 @@ enum {
     BURST_LINES = 100,        /* of the next source between two calls, above which a call gets one tile */
 };
 
-/* Floats that a core's cache holds. Blocking comes from these, 32 KB and 1 MB where the engine does not know. */
-static size_t l1_floats(const struct conv_gather *g) { return (g->caches.l1 ? g->caches.l1 : 32 * 1024) / sizeof(float); }
-static size_t l2_floats(const struct conv_gather *g) { return (g->caches.l2 ? g->caches.l2 : 1024 * 1024) / sizeof(float); }
+static size_t l1_floats(const struct conv_gather *g) { return l1_bytes(&g->caches) / sizeof(float); }
+static size_t l2_floats(const struct conv_gather *g) { return l2_bytes(&g->caches) / sizeof(float); }
 
 /* B comes from L3 for each block. */
 static bool is_far(const struct conv_gather *g) { return (size_t)g->window * g->window * g->c * g->k >= l2_floats(g); }

@@ -58,6 +58,10 @@ struct conv_gather {
     size_t copy_size;
 };
 
+/* Blocking comes from the caches of a core: 32 KB and 1 MB where the engine does not know. */
+static inline size_t l1_bytes(const struct cache_sizes *caches) { return caches->l1 ? caches->l1 : 32 * 1024; }
+static inline size_t l2_bytes(const struct cache_sizes *caches) { return caches->l2 ? caches->l2 : 1024 * 1024; }
+
 /* Pixel p of the output reads pixel p of the input, and nothing else. */
 static inline bool conv_is_product(const struct conv_shape *s) { return s->r == 1 && s->stride == 1 && s->pad == 0; }
 

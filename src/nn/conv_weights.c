@@ -90,12 +90,12 @@ static void choose_source(struct weights_pass *p, bool normalised)
     p->copy_size = (p->copy_size + 15) / 16 * 16;
 }
 
-/* Columns so that the packed dy of a chunk takes half of L2; then rows, evenly, until the threads are busy: each
- * group copies its own rows of x, but of a region all. */
-static void choose_groups(struct weights_pass *p, size_t l2_bytes)
+/* Columns so that the packed dy of a chunk takes half of L2; then rows, evenly, until the threads are busy: each group copies its own rows of
+ * x, but of a region all. */
+static void choose_groups(struct weights_pass *p, size_t l2)
 {
     size_t panel_bytes = CHUNK_PIXELS * p->kernels->nr * sizeof(float);
-    int most = max_int(1, (int)(l2_bytes / 2 / panel_bytes)), blocks = p->units * p->blocks;
+    int most = max_int(1, (int)(l2 / 2 / panel_bytes)), blocks = p->units * p->blocks;
     p->column_groups = divide_up(p->panels, most);
     int tasks = p->slices * p->column_groups, least = p->threads > 1 ? divide_up(TASKS * p->threads, tasks) : 1;
     int even = p->threads > 1 && p->source != REGION ? divide_up(EVEN_TASKS * p->threads, tasks) : least;
@@ -121,7 +121,7 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     p.slices = choose_slices(p.dw_size, p.chunks);
     p.panels = divide_up(s->k, p.kernels->nr);
     choose_source(&p, normalised);
-    choose_groups(&p, engine->caches.l2 ? engine->caches.l2 : 1024 * 1024);
+    choose_groups(&p, l2_bytes(&engine->caches));
     size_t pixels = (size_t)p.chunk_images * p.chunk_rows * s->wo;
     p.packed_size = pixels * divide_up(p.panels, p.column_groups) * p.kernels->nr;
     p.a_row = arena_alloc(arena, pixels, sizeof *p.a_row);

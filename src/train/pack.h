@@ -26,8 +26,8 @@ struct pack_result {
  * NAME.test.labels.npy, the labelled companion of pictures without labels (STL-10) to NAME.labelled.npy: dataset_open finds all of
  * them beside NAME.npy. Images that cannot be read are left out.
  *
- * Stops where report or engine->stop ask for it. The files appear under their names when all are whole, NAME.npy last; none is overwritten, and after an error, or when stopped,
- * there is none. Their bytes depend on no ISA, thread or path. */
+ * Stops where report or engine->stop ask for it. The files appear under their names when all are whole, NAME.npy last; none is
+ * overwritten, and after an error, or when stopped, there is none. Their bytes depend on no ISA, thread or path. */
 enum simclr_status pack_run(const struct train_config *config, const char *output, const struct engine *engine,
                             pack_report_fn *report, void *ctx, struct pack_result *result, struct simclr_error *err);
 
