@@ -19,6 +19,18 @@
 
 enum { STATE_WORDS = 10 };
 
+struct checkpoint_target checkpoint_of(struct network *network, enum optimizer kind, float *const optim[2], const char *settings,
+                                       uint64_t fingerprint)
+{
+    struct checkpoint_target target = {.network = network, .optim_arrays = optim_state_arrays(kind), .settings = settings,
+                                       .fingerprint = fingerprint};
+    for (int i = 0; i < target.optim_arrays; i++) {
+        target.optim_names[i] = optim_state_name(kind, i);
+        target.optim[i] = optim[i];
+    }
+    return target;
+}
+
 /* Doubles travel as their bits: a checkpoint restores the very number. */
 static int64_t bits_of(double x)
 {

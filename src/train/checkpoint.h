@@ -8,6 +8,7 @@
 
 #include "nn/network.h"
 #include "simclr/simclr.h"
+#include "train/optim.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,10 @@ struct checkpoint_target {
     uint64_t fingerprint; /* of the data set */
     const char *advice;   /* for a resume on another data set */
 };
+
+/* Of a run with this optimiser, whose state is in optim; without advice. */
+struct checkpoint_target checkpoint_of(struct network *network, enum optimizer kind, float *const optim[2], const char *settings,
+                                       uint64_t fingerprint);
 
 /* Writes the checkpoint of state->step into run and, once it would outlive a power cut and if keep > 0, removes all but the newest
  * `keep`. */

@@ -151,7 +151,8 @@ struct replayer {
     char *settings;
     struct safetensors *batch;
     struct arena arena;
-    struct checkpoint_target target;
+    float *optim[2];
+    uint64_t fingerprint;
     struct checkpoint_state state;
     struct replay *replay;
     watch_fn *watch;
@@ -192,19 +193,15 @@ static enum simclr_status open_batch(struct replayer *r, struct simclr_error *er
         return fail(err, SIMCLR_ERR_FORMAT, "%s does not hold the batch of this run's step", path);
     r->replay->images = (int)views->dims[0] / 2;
     snprintf(r->replay->recorded, sizeof r->replay->recorded, "%s", found);
-    r->target.fingerprint = strtoull(dataset, NULL, 16);
+    r->fingerprint = strtoull(dataset, NULL, 16);
     return SIMCLR_OK;
 }
 
 static void lay_out(struct replayer *r, size_t params)
 {
-    int rows = 2 * r->replay->images, out_dim = r->config.network.out_dim;
-    size_t views = (size_t)rows * (size_t)r->config.network.image_size * (size_t)r->config.network.image_size;
-    for (int i = 0; i < r->target.optim_arrays; i++)
-        r->target.optim[i] = arena_alloc(&r->arena, params, sizeof(float));
-    r->memory.views = arena_alloc(&r->arena, views * (size_t)r->config.network.channels, sizeof(float));
-    r->memory.dz = arena_alloc(&r->arena, (size_t)rows * (size_t)out_dim, sizeof(float));
-    r->memory.loss_scratch = arena_alloc(&r->arena, ntxent_scratch(r->engine, rows, out_dim), 1);
+    for (int i = 0; i < optim_state_arrays(r->config.optim.kind); i++)
+        r->optim[i] = arena_alloc(&r->arena, params, sizeof(float));
+    r->memory = step_lay_out(r->engine, r->network, &r->config, 2 * r->replay->images, &r->arena);
 }
 
 static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)
@@ -215,21 +212,12 @@ static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)
         return status;
     network_params(r->network, &params);
     r->settings = train_config_text(&r->config, true);
-    r->target.network = r->network;
-    r->target.settings = r->settings;
-    r->target.optim_arrays = optim_state_arrays(r->config.optim.kind);
-    for (int i = 0; i < r->target.optim_arrays; i++)
-        r->target.optim_names[i] = optim_state_name(r->config.optim.kind, i);
     lay_out(r, params);
     if (!r->settings || arena_commit(&r->arena))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to repeat a step of %d images", r->replay->images);
     lay_out(r, params);
     const struct safetensors_entry *views = safetensors_find(r->batch, VIEWS);
     memcpy(r->memory.views, views->data, views->bytes);
-    r->memory.engine = r->engine;
-    r->memory.network = r->network;
-    r->memory.out_dim = r->config.network.out_dim;
-    r->memory.temperature = (float)r->config.temperature;
     return SIMCLR_OK;
 }
 
@@ -245,8 +233,10 @@ static enum simclr_status load(struct replayer *r, struct simclr_error *err)
         status = open_batch(r, err);
     if (status == SIMCLR_OK)
         status = set_up(r, err);
-    if (status == SIMCLR_OK)
-        status = checkpoint_load_newest(r->replay->folder, &r->target, &r->state, err);
+    if (status != SIMCLR_OK)
+        return status;
+    struct checkpoint_target target = checkpoint_of(r->network, r->config.optim.kind, r->optim, r->settings, r->fingerprint);
+    status = checkpoint_load_newest(r->replay->folder, &target, &r->state, err);
     r->replay->step = r->state.step + 1;
     return status;
 }

@@ -2,9 +2,11 @@
 #ifndef TRAIN_STEP_H
 #define TRAIN_STEP_H
 
+#include "base/arena.h"
 #include "base/engine.h"
 #include "nn/network.h"
 #include "nn/ntxent.h"
+#include "train/trainer.h"
 
 struct step_memory {
     const struct engine *engine;
@@ -15,6 +17,10 @@ struct step_memory {
     int out_dim;
     float temperature;
 };
+
+/* For steps of up to `rows` rows, from an arena that may be measuring. */
+struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct train_config *config, int rows,
+                                struct arena *arena);
 
 /* Loss and gradients of the views. false: the loss, a gradient or a running statistic is not finite, and the network's running
  * statistics are spoilt; decided from bits that are the same on every ISA and for every number of threads. */

@@ -333,16 +333,6 @@ static enum simclr_status stopped(const struct trainer *t, struct simclr_error *
                 (unsigned long long)t->state.step, (unsigned long long)t->steps, t->run);
 }
 
-/* config.json says that the run has begun: its first step worked. */
-static enum simclr_status note_begun(struct trainer *t, struct simclr_error *err)
-{
-    char path[4096];
-    t->begun = true;
-    snprintf(path, sizeof path, "%s/config.json", t->run);
-    enum simclr_status status = run_folder_check(&t->folder, err);
-    return status == SIMCLR_OK ? train_config_save(&t->config, path, err) : status;
-}
-
 /* Stopped in its evaluation, an epoch ends where the run is resumed: the checkpoint holds its sums. */
 static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
 {
@@ -355,7 +345,7 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
             result->trained += status == SIMCLR_OK;
         }
         if (status == SIMCLR_OK && !t->begun)
-            status = note_begun(t, err);
+            status = trainer_note_begun(t, err);
         bool epoch_done = epoch_ended(t);
         if (t->state.epoch_images)
             result->loss = epoch_means(t).loss;

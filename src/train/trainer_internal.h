@@ -48,8 +48,9 @@ void trainer_tear_down(struct trainer *t);
 /* What a checkpoint of the run holds. */
 struct checkpoint_target trainer_checkpoint(struct trainer *t);
 
-/* Whether the run's folder has its settings. */
+/* config.json: whether it is there, and writing it, which says that the run has begun: its first step worked. */
 bool trainer_has_config(const struct trainer *t);
+enum simclr_status trainer_note_begun(struct trainer *t, struct simclr_error *err);
 
 /* Restores the newest whole checkpoint, if the run is this one; found: whether there is any. */
 enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err);

@@ -1,6 +1,5 @@
 /* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
 #include "base/status.h"
-#include "nn/ntxent.h"
 #include "train/config.h"
 #include "train/trainer_internal.h"
 
@@ -8,19 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { PATH_SIZE = 4096 };
+
 static void lay_out(struct trainer *t)
 {
-    const struct train_config *c = &t->config;
-    size_t rows = 2 * (size_t)c->batch_size, side = (size_t)c->network.image_size;
-    for (int i = 0; i < optim_state_arrays(c->optim.kind); i++)
+    for (int i = 0; i < optim_state_arrays(t->config.optim.kind); i++)
         t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
     t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
-    t->step = (struct step_memory){
-        .engine = t->engine, .network = t->network, .out_dim = c->network.out_dim, .temperature = (float)c->temperature,
-        .views = arena_alloc(&t->memory, rows * side * side * (size_t)c->network.channels, sizeof(float)),
-        .dz = arena_alloc(&t->memory, rows * (size_t)c->network.out_dim, sizeof(float)),
-        .loss_scratch = arena_alloc(&t->memory, ntxent_scratch(t->engine, (int)rows, c->network.out_dim), 1),
-    };
+    t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, &t->memory);
 }
 
 static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
@@ -75,29 +69,37 @@ void trainer_tear_down(struct trainer *t)
 
 struct checkpoint_target trainer_checkpoint(struct trainer *t)
 {
-    struct checkpoint_target target = {.network = t->network, .optim_arrays = optim_state_arrays(t->config.optim.kind),
-                                       .settings = t->settings, .fingerprint = t->data.fingerprint};
-    for (int i = 0; i < target.optim_arrays; i++) {
-        target.optim_names[i] = optim_state_name(t->config.optim.kind, i);
-        target.optim[i] = t->optim[i];
-    }
-    return target;
+    return checkpoint_of(t->network, t->config.optim.kind, t->optim, t->settings, t->data.fingerprint);
+}
+
+static void config_path(char path[PATH_SIZE], const struct trainer *t)
+{
+    snprintf(path, PATH_SIZE, "%s/config.json", t->run);
 }
 
 bool trainer_has_config(const struct trainer *t)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.json", t->run);
+    char path[PATH_SIZE];
+    config_path(path, t);
     return access(path, F_OK) == 0;
+}
+
+enum simclr_status trainer_note_begun(struct trainer *t, struct simclr_error *err)
+{
+    char path[PATH_SIZE];
+    config_path(path, t);
+    t->begun = true;
+    enum simclr_status status = run_folder_check(&t->folder, err);
+    return status == SIMCLR_OK ? train_config_save(&t->config, path, err) : status;
 }
 
 /* The settings in config.json, if it is there: the run's own. */
 static enum simclr_status own_settings(const struct trainer *t, struct train_config *own, struct simclr_error *err)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.json", t->run);
+    char path[PATH_SIZE];
+    config_path(path, t);
     *own = t->config;
-    if (!trainer_has_config(t))
+    if (access(path, F_OK) != 0)
         return SIMCLR_OK;
     enum simclr_status status = train_config_load(own, path, err);
     char *text = status == SIMCLR_OK ? train_config_text(own, true) : NULL;
