@@ -12,8 +12,7 @@ extern "C" {
 #include "simd/dispatch.h"
 }
 
-/* Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do
- * not. */
+/* Scalar FMAs take fifty times as long, so its shapes are smaller: rates compare, times do not. */
 RegisteredRows choose_rows(const Options &options, bool emulated)
 {
     const struct isa_entry *entries;
