@@ -40,6 +40,14 @@ struct tensor_info {
 
 struct network;
 
+/* What a network takes, in floats and bytes. */
+struct network_size {
+    size_t params, buffers; /* floats of the two arrays */
+    int feature_dim;
+    size_t weights, gradients, statistics, activations, scratch; /* bytes; scratch alone depends on ISA and threads */
+    size_t memory;                                               /* bytes of all */
+};
+
 /* Plans and allocates for up to max_rows images (views) a pass; training == false leaves gradients and what only they need out, and
  * allows only passes without training. The engine is copied. Nothing is allocated later.
  * Initialises parameters from config->seed: convolutions He-normal (fan out, ReLU), norm gain 1 and bias 0, linear layers
@@ -47,6 +55,10 @@ struct network;
 enum simclr_status network_create(struct network **network, const struct network_config *config, const struct engine *engine,
                                   int max_rows, bool training, struct simclr_error *err);
 void network_free(struct network *network);
+
+/* The size of what network_create would make, from the code that lays it out; nothing of it is allocated. */
+enum simclr_status network_measure(struct network_size *size, const struct network_config *config, const struct engine *engine,
+                                   int max_rows, bool training, struct simclr_error *err);
 
 int network_feature_dim(const struct network *network); /* of h */
 size_t network_memory(const struct network *network);   /* bytes planned */

@@ -201,7 +201,8 @@ static void lay_out(struct replayer *r, size_t params)
 {
     for (int i = 0; i < optim_state_arrays(r->config.optim.kind); i++)
         r->optim[i] = arena_alloc(&r->arena, params, sizeof(float));
-    r->memory = step_lay_out(r->engine, r->network, &r->config, 2 * r->replay->images, &r->arena);
+    int rows = 2 * r->replay->images;
+    r->memory = step_lay_out(r->engine, r->network, &r->config, rows, rows, &r->arena);
 }
 
 static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)

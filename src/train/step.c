@@ -5,16 +5,18 @@
 #include <math.h>
 
 struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct train_config *config, int rows,
-                                struct arena *arena)
+                                int pass_rows, struct arena *arena)
 {
     const struct network_config *c = &config->network;
-    size_t side = (size_t)c->image_size, n = (size_t)rows;
-    return (struct step_memory){
-        .engine = engine, .network = network, .out_dim = c->out_dim, .temperature = (float)config->temperature,
-        .views = arena_alloc(arena, n * side * side * (size_t)c->channels, sizeof(float)),
-        .dz = arena_alloc(arena, n * (size_t)c->out_dim, sizeof(float)),
-        .loss_scratch = arena_alloc(arena, ntxent_scratch(engine, rows, c->out_dim), 1),
-    };
+    size_t side = (size_t)c->image_size;
+    struct step_memory m = {.engine = engine, .network = network, .out_dim = c->out_dim, .temperature = (float)config->temperature};
+    arena->tally = &m.views_bytes;
+    m.views = arena_alloc(arena, (size_t)pass_rows * side * side * (size_t)c->channels, sizeof(float));
+    arena->tally = &m.loss_bytes;
+    m.dz = arena_alloc(arena, (size_t)rows * (size_t)c->out_dim, sizeof(float));
+    m.loss_scratch = arena_alloc(arena, ntxent_scratch(engine, rows, c->out_dim), 1);
+    arena->tally = NULL;
+    return m;
 }
 
 /* Running variances overflow before anything else when activations grow: the norm then makes zeros of them, and the loss is finite. */

@@ -16,11 +16,12 @@ struct step_memory {
     void *loss_scratch; /* ntxent_scratch */
     int out_dim;
     float temperature;
+    size_t views_bytes, loss_bytes; /* taken from the arena: for views; for the rest */
 };
 
-/* For steps of up to `rows` rows, from an arena that may be measuring. */
+/* For steps of up to `rows` rows, of which `pass_rows` go through the network at once, from an arena that may be measuring. */
 struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct train_config *config, int rows,
-                                struct arena *arena);
+                                int pass_rows, struct arena *arena);
 
 /* Loss and gradients of the views. false: the loss, a gradient or a running statistic is not finite, and the network's running
  * statistics are spoilt; decided from bits that are the same on every ISA and for every number of threads. */

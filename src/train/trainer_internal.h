@@ -45,6 +45,10 @@ struct trainer {
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err);
 void trainer_tear_down(struct trainer *t);
 
+/* The trainer's own memory beside its network's, from an arena that may be measuring: optim, statistics and step. Wants config, engine,
+ * and how many parameters and buffers there are. micro_batch: images that go through the network at once. */
+void trainer_lay_out(struct trainer *t, int micro_batch);
+
 /* What a checkpoint of the run holds. */
 struct checkpoint_target trainer_checkpoint(struct trainer *t);
 

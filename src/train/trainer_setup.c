@@ -9,12 +9,12 @@
 
 enum { PATH_SIZE = 4096 };
 
-static void lay_out(struct trainer *t)
+void trainer_lay_out(struct trainer *t, int micro_batch)
 {
     for (int i = 0; i < optim_state_arrays(t->config.optim.kind); i++)
         t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
     t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
-    t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, &t->memory);
+    t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, 2 * micro_batch, &t->memory);
 }
 
 static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
@@ -46,11 +46,11 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
     network_params(t->network, &t->param_count);
     network_buffers(t->network, &t->buffer_count);
     t->tensors = network_param_list(t->network, &t->tensor_count);
-    lay_out(t);
+    trainer_lay_out(t, t->config.batch_size);
     if (arena_commit(&t->memory))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
-    lay_out(t);
+    trainer_lay_out(t, t->config.batch_size);
     run_data_cache(&t->data, t->config.cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
