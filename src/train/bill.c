@@ -9,7 +9,7 @@
  * that lie apart. Measured. */
 #define PROGRAM_LATER ((size_t)3 << 20)
 /* Program, libraries and lists, where the system does not say what they take. */
-#define PROGRAM_UNKNOWN ((size_t)6 << 20)
+#define PROGRAM_UNKNOWN ((size_t)8 << 20)
 
 static size_t evaluation(const struct train_config *config, const struct run_data *data, const struct engine *engine,
                          const struct network_size *network, int micro_batch)
@@ -33,19 +33,24 @@ static size_t loading(const struct run_data *data, const struct image_sample *sa
     return bytes;
 }
 
-enum simclr_status bill_make(struct bill *bill, const struct train_config *config, const struct run_data *data,
-                             const struct image_sample *sample, const struct engine *engine, int micro_batch, size_t available,
-                             struct simclr_error *err)
+enum simclr_status bill_begin(struct bill_basis *basis, const struct run_data *data, struct simclr_error *err)
+{
+    *basis = (struct bill_basis){.resident = memory_resident(), .available = memory_available()};
+    return run_data_sample(&basis->images, data, err);
+}
+
+enum simclr_status bill_make(struct bill *bill, const struct bill_basis *basis, const struct train_config *config, const struct run_data *data,
+                             const struct engine *engine, int micro_batch, struct simclr_error *err)
 {
     struct network_size network;
+    size_t *bytes = bill->bytes;
     *bill = (struct bill){0};
     enum simclr_status status = network_measure(&network, &config->network, engine, 2 * micro_batch, true, err);
     if (status != SIMCLR_OK)
         return status;
     struct trainer t = {.config = *config, .engine = engine, .param_count = network.params, .buffer_count = network.buffers};
     trainer_lay_out(&t, micro_batch);
-    size_t statistics = network.buffers * sizeof(float), now = memory_resident();
-    size_t rounded = aligned_bytes(t.memory.used) + network.memory, *bytes = bill->bytes;
+    size_t statistics = network.buffers * sizeof(float), blocks = aligned_bytes(t.memory.used) + network.memory;
     bytes[BILL_WEIGHTS] = network.weights;
     bytes[BILL_GRADIENTS] = network.gradients;
     bytes[BILL_OPTIMIZER] = t.memory.used - statistics - t.step.views_bytes - t.step.loss_bytes;
@@ -54,14 +59,14 @@ enum simclr_status bill_make(struct bill *bill, const struct train_config *confi
     bytes[BILL_SCRATCH] = network.scratch;
     bytes[BILL_VIEWS] = t.step.views_bytes;
     bytes[BILL_LOSS] = t.step.loss_bytes;
+    size_t listed = 0;
     for (int i = BILL_WEIGHTS; i <= BILL_LOSS; i++)
-        rounded -= bytes[i];
-    bytes[BILL_PROGRAM] = (now ? now : PROGRAM_UNKNOWN) + PROGRAM_LATER + rounded;
-    bytes[BILL_LOADER] = loading(data, sample, config->batch_size);
+        listed += bytes[i];
+    bytes[BILL_PROGRAM] = (basis->resident ? basis->resident : PROGRAM_UNKNOWN) + PROGRAM_LATER + blocks - listed;
+    bytes[BILL_LOADER] = loading(data, &basis->images, config->batch_size);
+    bytes[BILL_CACHE] = run_data_cached(data, config->cache, &basis->images, basis->available > blocks ? basis->available - blocks : 0);
     bytes[BILL_EVALUATION] = evaluation(config, data, engine, &network, micro_batch);
     bytes[BILL_CHECKPOINT] = (network.params * (size_t)(1 + optim_state_arrays(config->optim.kind)) + network.buffers) * sizeof(float);
-    size_t blocks = aligned_bytes(t.memory.used) + network.memory; /* taken before the cache is */
-    bytes[BILL_CACHE] = run_data_cached(data, config->cache, sample, available > blocks ? available - blocks : 0);
     return SIMCLR_OK;
 }
 

@@ -32,12 +32,20 @@ struct bill {
     size_t bytes[BILL_ITEMS];
 };
 
-/* The bill of config, which run_data_open has resolved, on data that it has opened in this process and of which sample is one. micro_batch:
- * images that go through the network at once, batch_size where all do. available: bytes that the process may still take (decides the
- * cache alone); 0: unknown. */
-enum simclr_status bill_make(struct bill *bill, const struct train_config *config, const struct run_data *data,
-                             const struct image_sample *sample, const struct engine *engine, int micro_batch, size_t available,
-                             struct simclr_error *err);
+/* What is found out once, however many bills are made. */
+struct bill_basis {
+    size_t resident; /* of this process, which has opened the data and nothing else; 0: unknown */
+    size_t available; /* bytes that it may still take; 0: unknown. Decides what --cache auto keeps */
+    struct image_sample images;
+};
+
+/* Right after run_data_open. Reads a few images. */
+enum simclr_status bill_begin(struct bill_basis *basis, const struct run_data *data, struct simclr_error *err);
+
+/* The bill of config, which run_data_open has resolved, on that data. micro_batch: images that go through the network at once,
+ * batch_size where all do. Allocates next to nothing, and takes a millisecond. */
+enum simclr_status bill_make(struct bill *bill, const struct bill_basis *basis, const struct train_config *config, const struct run_data *data,
+                             const struct engine *engine, int micro_batch, struct simclr_error *err);
 
 /* Resident memory in a phase, and the most of any. */
 size_t bill_phase(const struct bill *bill, enum bill_phase phase);

@@ -45,6 +45,9 @@ struct trainer {
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err);
 void trainer_tear_down(struct trainer *t);
 
+/* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
+enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
+
 /* The trainer's own memory beside its network's, from an arena that may be measuring: optim, statistics and step. Wants config, engine,
  * and how many parameters and buffers there are. micro_batch: images that go through the network at once. */
 void trainer_lay_out(struct trainer *t, int micro_batch);

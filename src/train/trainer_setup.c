@@ -17,7 +17,7 @@ void trainer_lay_out(struct trainer *t, int micro_batch)
     t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, 2 * micro_batch, &t->memory);
 }
 
-static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
+enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err)
 {
     struct train_config *c = &t->config;
     size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
@@ -36,7 +36,7 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
 {
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
-        status = plan_steps(t, err);
+        status = trainer_plan_steps(t, err);
     if (status == SIMCLR_OK) {
         t->config.network.seed = t->config.seed;
         status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
