@@ -7,7 +7,7 @@
 
 /* What the program takes later than it can be asked: code and tables that have not been needed yet, stacks of threads, blocks of malloc
  * that lie apart. Measured. */
-#define PROGRAM_LATER ((size_t)3 << 20)
+#define PROGRAM_LATER ((size_t)3 << 19)
 /* Program, libraries and lists, where the system does not say what they take. */
 #define PROGRAM_UNKNOWN ((size_t)8 << 20)
 
