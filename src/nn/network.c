@@ -1,6 +1,7 @@
 #include "nn/network.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "nn/linear.h"
@@ -42,6 +43,7 @@ struct network {
     struct node_memory memory[RESNET_MAX_NODES];
     watch_fn *watch; /* NULL: nobody looks */
     void *watch_ctx;
+    struct node_time *times; /* NULL: nobody asks */
 };
 
 /* ---- Making ---- */
@@ -400,7 +402,10 @@ void network_forward(struct network *network, const float *x, int rows, bool tra
 {
     int last = z ? network->net.count - 1 : network->net.feature;
     for (int i = 0; i <= last; i++) {
+        double began = clock_seconds();
         forward_node(network, i, x, rows, training);
+        if (network->times)
+            network->times[i].forward += clock_seconds() - began;
         if (network->watch && training)
             watch_forward(network, i, rows);
     }
@@ -472,8 +477,12 @@ void network_backward(struct network *network, const float *x, const float *dz, 
 {
     int last = network->net.count - 1;
     memcpy(network->memory[last].grad, dz, (size_t)rows * (size_t)network->net.nodes[last].shape.k * sizeof *dz);
-    for (int i = last; i >= 0; i--)
+    for (int i = last; i >= 0; i--) {
+        double began = clock_seconds();
         backward_node(network, i, x, rows);
+        if (network->times)
+            network->times[i].backward += clock_seconds() - began;
+    }
 }
 
 /* ---- Looking inside ---- */
@@ -481,6 +490,11 @@ void network_backward(struct network *network, const float *x, const float *dz, 
 int network_feature_dim(const struct network *network)
 {
     return network->net.nodes[network->net.feature].shape.k;
+}
+
+void network_time(struct network *network, struct node_time *times)
+{
+    network->times = times;
 }
 
 size_t network_memory(const struct network *network)

@@ -75,6 +75,12 @@ void network_backward(struct network *network, const float *x, const float *dz, 
 /* Has every tensor of the coming training passes told as it is computed; NULL: no longer. It costs a slow look at each value. */
 void network_watch(struct network *network, watch_fn *watch, void *ctx);
 
+/* Adds the seconds that each node of the coming passes takes (nn/resnet.h: as many as the network has); NULL: no longer. */
+struct node_time {
+    double forward, backward;
+};
+void network_time(struct network *network, struct node_time *times);
+
 /* Parameters, their gradients (same layout; NULL without training), and buffers (running statistics), each one flat array of count
  * floats; those between the tensors stay 0. */
 float *network_params(struct network *network, size_t *count);

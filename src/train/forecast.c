@@ -1,6 +1,21 @@
 #include "train/forecast.h"
 
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/ints.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "eval/knn.h"
 #include "train/trainer_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALL_SECONDS 1.5  /* that steps are repeated for */
+#define STEP_SECONDS 2.0 /* that one may take, as a few images say */
+
+enum { FEW_IMAGES = 8, BANK_SAMPLE = 4096, QUERY_SAMPLE = 512 };
 
 enum simclr_status forecast_open(struct forecast *f, const struct train_config *config, const struct engine *engine,
                                  struct simclr_error *err)
@@ -14,6 +29,8 @@ enum simclr_status forecast_open(struct forecast *f, const struct train_config *
     f->steps_per_epoch = t.steps_per_epoch;
     f->steps = t.steps;
     if (status == SIMCLR_OK)
+        status = resnet_build(&f->net, &f->config.network, err);
+    if (status == SIMCLR_OK)
         status = bill_begin(&f->basis, &f->data, err);
     if (status == SIMCLR_OK)
         status = bill_make(&f->bill, &f->basis, &f->config, &f->data, engine, f->config.batch_size, err);
@@ -23,4 +40,198 @@ enum simclr_status forecast_open(struct forecast *f, const struct train_config *
 void forecast_close(struct forecast *f)
 {
     run_data_close(&f->data);
+}
+
+double forecast_flop(const struct node *node)
+{
+    const struct conv_shape *s = &node->shape;
+    if (node->kind != NODE_CONV && node->kind != NODE_LINEAR)
+        return 0;
+    return 2.0 * s->r * s->r * s->c * s->k * s->ho * s->wo;
+}
+
+double forecast_step_flop(const struct node *node)
+{
+    return 2 * forecast_flop(node) * (node->input < 0 ? 2 : 3);
+}
+
+/* ---- Time ---- */
+
+/* Of a step of some images, but for the last two: of an image. */
+struct sample {
+    double compute, optimizer;
+    double decoding, data; /* making the views for the first time, and again */
+    double clean, forward; /* loading an image for an evaluation, and its pass */
+};
+
+static double since(double began)
+{
+    return clock_seconds() - began;
+}
+
+static enum simclr_status measure_data(struct trainer *t, struct sample *s, struct simclr_error *err)
+{
+    double began = clock_seconds();
+    enum simclr_status status = loader_batch(t->data.train, t->step.views, 0, 0, t->config.batch_size, err);
+    s->decoding = since(began);
+    began = clock_seconds();
+    if (status == SIMCLR_OK)
+        status = loader_batch(t->data.train, t->step.views, 0, 0, t->config.batch_size, err);
+    s->data = since(began);
+    return status;
+}
+
+/* Means over so many seconds, or one step if that takes longer. */
+static enum simclr_status measure_steps(struct trainer *t, struct sample *s, struct node_time *nodes, double seconds,
+                                        struct simclr_error *err)
+{
+    struct ntxent_result ignored;
+    double began = clock_seconds(), compute = 0, optimizer = 0;
+    int steps = 0;
+    network_time(t->network, nodes);
+    do {
+        double start = clock_seconds();
+        step_run(&t->step, 2 * t->config.batch_size, &ignored);
+        compute += since(start);
+        start = clock_seconds();
+        optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+                   network_grads(t->network), t->optim, 1, 0);
+        optimizer += since(start);
+        steps++;
+        if (engine_stopped(t->engine))
+            return fail(err, SIMCLR_ERR_CANCELLED, "stopped");
+    } while (since(began) < seconds);
+    network_time(t->network, NULL);
+    for (int i = 0; i < RESNET_MAX_NODES; i++) {
+        nodes[i].forward /= steps;
+        nodes[i].backward /= steps;
+    }
+    s->compute = compute / steps;
+    s->optimizer = optimizer / steps;
+    return SIMCLR_OK;
+}
+
+static enum simclr_status measure_evaluation(struct trainer *t, struct sample *s, struct simclr_error *err)
+{
+    size_t most = 2 * (size_t)t->config.batch_size, images = loader_size(t->data.train);
+    int rows = (int)(images < most ? images : most);
+    const float *h;
+    double began = clock_seconds();
+    enum simclr_status status = loader_clean(t->data.train, t->step.views, NULL, 0, rows, err);
+    s->clean = since(began) / rows;
+    began = clock_seconds();
+    network_forward(t->network, t->step.views, rows, false, &h, NULL);
+    s->forward = since(began) / rows;
+    return status;
+}
+
+static enum simclr_status measure_neighbours(const struct forecast *f, double *seconds, struct simclr_error *err)
+{
+    size_t bank = loader_size(f->data.bank), queries = loader_size(f->data.test), d = (size_t)f->net.nodes[f->net.feature].shape.k;
+    size_t some_bank = bank < BANK_SAMPLE ? bank : BANK_SAMPLE, some_queries = queries < QUERY_SAMPLE ? queries : QUERY_SAMPLE;
+    size_t rows = some_bank + some_queries;
+    float *features = alloc_aligned(rows * d, sizeof *features);
+    int *labels = malloc(rows * sizeof *labels);
+    double accuracy;
+    struct rng rng = rng_stream(0, RNG_AUGMENT, 0, 0);
+    enum simclr_status status = features && labels ? SIMCLR_OK : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to measure kNN");
+    for (size_t i = 0; i < rows * d && status == SIMCLR_OK; i++)
+        features[i] = rng_float(&rng);
+    for (size_t i = 0; i < rows && status == SIMCLR_OK; i++)
+        labels[i] = (int)(i % (size_t)f->data.classes);
+    double began = clock_seconds();
+    if (status == SIMCLR_OK)
+        status = knn_classify(f->engine, &accuracy, features, labels, some_bank, features + some_bank * d, labels + some_bank, some_queries,
+                              (int)d, f->data.classes, f->config.knn_k, f->config.knn_temperature, err);
+    *seconds = since(began) * ((double)bank / (double)some_bank) * ((double)queries / (double)some_queries);
+    free(features);
+    free(labels);
+    return status;
+}
+
+/* Images of the steps to measure: as many as the first ones, of a few, say have time, and the memory that is left has room for. */
+static enum simclr_status choose_images(const struct forecast *f, int *images, double seconds, struct simclr_error *err)
+{
+    double fit = *images * STEP_SECONDS / seconds;
+    *images = fit < f->config.batch_size ? max_int((int)fit, *images) : f->config.batch_size;
+    for (;; *images /= 2) {
+        struct bill bill;
+        size_t left = memory_available();
+        enum simclr_status status = bill_make(&bill, &f->basis, &f->config, &f->data, f->engine, *images, err);
+        if (status != SIMCLR_OK || *images < 2 * FEW_IMAGES || !left ||
+            bill_phase(&bill, BILL_TRAINING) - bill.bytes[BILL_CACHE] < left / 4 * 3)
+            return status;
+    }
+}
+
+/* Seconds that a batch computes. The first few images cost more than each further one: layers with large weights transform them for every
+ * step, and short loops leave threads waiting. */
+static double extrapolate(const struct forecast *f, const struct sample *few, const struct sample *s, int images)
+{
+    double image = s->compute / images, more = images > FEW_IMAGES ? (s->compute - few->compute) / (images - FEW_IMAGES) : image;
+    more = more > image ? image : more < image / 2 ? image / 2 : more;
+    return s->compute + (f->config.batch_size - images) * more;
+}
+
+static void combine(const struct forecast *f, struct forecast_times *times, const struct sample *few, const struct sample *s,
+                    double neighbours)
+{
+    const struct train_config *c = &f->config;
+    double batch = c->batch_size, steps = (double)f->steps_per_epoch;
+    size_t all = run_data_cached(&f->data, CACHE_AUTO, &f->basis.images, SIZE_MAX);
+    double kept = all ? (double)f->bill.bytes[BILL_CACHE] / (double)all : 1; /* raw images are not kept, and cost the same again */
+    double decoding = s->decoding / times->images * batch, again = s->data / times->images * batch;
+    bool evaluated = f->bill.bytes[BILL_EVALUATION] > 0; /* which decodes all before the first epoch */
+    double evaluations = evaluated ? 1 + (double)((c->epochs + c->knn_every - 1) / c->knn_every) : 0;
+    times->compute = extrapolate(f, few, s, times->images);
+    times->optimizer = s->optimizer;
+    times->data = decoding + (again - decoding) * kept;
+    times->epoch = steps * (times->compute + times->optimizer + times->data);
+    times->first_epoch = times->epoch + (evaluated ? 0 : steps * (decoding - times->data));
+    if (evaluated)
+        times->evaluation = (double)(loader_size(f->data.bank) + loader_size(f->data.test)) * (s->clean + s->forward) + neighbours;
+    times->total = times->first_epoch + (c->epochs - 1) * times->epoch + evaluations * times->evaluation;
+    for (int i = 0; i < f->net.count; i++) {
+        times->nodes[i].forward *= times->compute / s->compute;
+        times->nodes[i].backward *= times->compute / s->compute;
+    }
+}
+
+/* A step of some images, into sample and nodes. */
+static enum simclr_status measure(const struct forecast *f, struct sample *s, struct node_time *nodes, int images, bool few,
+                                  struct simclr_error *err)
+{
+    struct trainer t = {.config = f->config, .engine = f->engine, .data = f->data};
+    t.config.batch_size = images;
+    enum simclr_status status = trainer_allocate(&t, err);
+    if (status == SIMCLR_OK)
+        status = measure_data(&t, s, err);
+    if (status == SIMCLR_OK && few) /* once for nothing: code, threads and caches are cold */
+        status = measure_steps(&t, s, nodes, 0, err);
+    memset(nodes, 0, RESNET_MAX_NODES * sizeof *nodes);
+    if (status == SIMCLR_OK)
+        status = measure_steps(&t, s, nodes, few ? 0 : ALL_SECONDS, err);
+    if (status == SIMCLR_OK && !few && f->bill.bytes[BILL_EVALUATION] > 0)
+        status = measure_evaluation(&t, s, err);
+    trainer_release(&t);
+    return status;
+}
+
+enum simclr_status forecast_measure(struct forecast *f, struct forecast_times *times, struct simclr_error *err)
+{
+    struct sample few = {0}, s = {0};
+    double neighbours = 0;
+    *times = (struct forecast_times){.images = min_int(FEW_IMAGES, f->config.batch_size)};
+    run_data_cache(&f->data, f->config.cache);
+    enum simclr_status status = measure(f, &few, times->nodes, times->images, true, err);
+    if (status == SIMCLR_OK)
+        status = choose_images(f, &times->images, few.compute, err);
+    if (status == SIMCLR_OK)
+        status = measure(f, &s, times->nodes, times->images, false, err);
+    if (status == SIMCLR_OK && f->bill.bytes[BILL_EVALUATION] > 0)
+        status = measure_neighbours(f, &neighbours, err);
+    if (getenv("DBG")) fprintf(stderr, "few %g, %d %g\n", few.compute, times->images, s.compute);
+    if (status == SIMCLR_OK)
+        combine(f, times, &few, &s, neighbours);
+    return status;
 }

@@ -2,9 +2,9 @@
 #ifndef TRAIN_FORECAST_H
 #define TRAIN_FORECAST_H
 
+#include "nn/resnet.h"
 #include "train/bill.h"
 
-/* What can be known without computing. */
 struct forecast {
     struct train_config config; /* resolved */
     const struct engine *engine;
@@ -12,11 +12,31 @@ struct forecast {
     struct bill_basis basis;
     struct bill bill;
     uint64_t steps_per_epoch, steps;
+    struct resnet net;
 };
 
-/* Opens the data that config names. forecast_close follows, after an error too. */
+/* What can be known without computing. Opens the data that config names; forecast_close follows, after an error too. */
 enum simclr_status forecast_open(struct forecast *forecast, const struct train_config *config, const struct engine *engine,
                                  struct simclr_error *err);
 void forecast_close(struct forecast *forecast);
+
+/* Floating-point operations of a convolution's or linear layer's direct algorithm: of one view forward; and of an image in a step, which is
+ * two views forward and backward by data and by weights, but the first layer's data. */
+double forecast_flop(const struct node *node);
+double forecast_step_flop(const struct node *node);
+
+/* Seconds. */
+struct forecast_times {
+    int images;          /* of the steps that were measured; batch_size if those were whole ones */
+    double compute, optimizer, data; /* of a step: passes and loss, the optimiser, and making the views */
+    double epoch, first_epoch;       /* of steps alone; the first may decode images that later ones find in memory */
+    double evaluation;               /* a kNN evaluation; 0: none */
+    double total;                    /* of the run; checkpoints are not counted */
+    struct node_time nodes[RESNET_MAX_NODES]; /* of net's nodes, in a step */
+};
+
+/* Runs steps of this network on these images for about two seconds: whole ones if they are short, else of fewer images, which also
+ * serves where a whole one has no room. */
+enum simclr_status forecast_measure(struct forecast *forecast, struct forecast_times *times, struct simclr_error *err);
 
 #endif

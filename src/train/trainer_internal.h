@@ -45,6 +45,10 @@ struct trainer {
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err);
 void trainer_tear_down(struct trainer *t);
 
+/* Of it, the network and the memory alone, for data that is open. */
+enum simclr_status trainer_allocate(struct trainer *t, struct simclr_error *err);
+void trainer_release(struct trainer *t);
+
 /* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
 enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
 

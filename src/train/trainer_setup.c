@@ -32,15 +32,9 @@ enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *er
     return SIMCLR_OK;
 }
 
-enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
+enum simclr_status trainer_allocate(struct trainer *t, struct simclr_error *err)
 {
-    enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
-    if (status == SIMCLR_OK)
-        status = trainer_plan_steps(t, err);
-    if (status == SIMCLR_OK) {
-        t->config.network.seed = t->config.seed;
-        status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
-    }
+    enum simclr_status status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
     if (status != SIMCLR_OK)
         return status;
     network_params(t->network, &t->param_count);
@@ -51,6 +45,26 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
     trainer_lay_out(t, t->config.batch_size);
+    return SIMCLR_OK;
+}
+
+void trainer_release(struct trainer *t)
+{
+    arena_free(&t->memory);
+    network_free(t->network);
+    t->network = NULL;
+}
+
+enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
+{
+    enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
+    if (status == SIMCLR_OK)
+        status = trainer_plan_steps(t, err);
+    t->config.network.seed = t->config.seed;
+    if (status == SIMCLR_OK)
+        status = trainer_allocate(t, err);
+    if (status != SIMCLR_OK)
+        return status;
     run_data_cache(&t->data, t->config.cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
@@ -61,8 +75,7 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
 void trainer_tear_down(struct trainer *t)
 {
     free(t->settings);
-    arena_free(&t->memory);
-    network_free(t->network);
+    trainer_release(t);
     run_data_close(&t->data);
     run_folder_close(&t->folder);
 }
