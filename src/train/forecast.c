@@ -8,11 +8,11 @@
 #include "eval/knn.h"
 #include "train/trainer_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ALL_SECONDS 1.5  /* that steps are repeated for */
+#define FEW_SECONDS 0.3
 #define STEP_SECONDS 2.0 /* that one may take, as a few images say */
 
 enum { FEW_IMAGES = 8, BANK_SAMPLE = 4096, QUERY_SAMPLE = 512 };
@@ -169,7 +169,7 @@ static enum simclr_status choose_images(const struct forecast *f, int *images, d
 static double extrapolate(const struct forecast *f, const struct sample *few, const struct sample *s, int images)
 {
     double image = s->compute / images, more = images > FEW_IMAGES ? (s->compute - few->compute) / (images - FEW_IMAGES) : image;
-    more = more > image ? image : more < image / 2 ? image / 2 : more;
+    more = more > image ? image : more < 0.75 * image ? 0.75 * image : more; /* less would be noise */
     return s->compute + (f->config.batch_size - images) * more;
 }
 
@@ -210,7 +210,7 @@ static enum simclr_status measure(const struct forecast *f, struct sample *s, st
         status = measure_steps(&t, s, nodes, 0, err);
     memset(nodes, 0, RESNET_MAX_NODES * sizeof *nodes);
     if (status == SIMCLR_OK)
-        status = measure_steps(&t, s, nodes, few ? 0 : ALL_SECONDS, err);
+        status = measure_steps(&t, s, nodes, few ? FEW_SECONDS : ALL_SECONDS, err);
     if (status == SIMCLR_OK && !few && f->bill.bytes[BILL_EVALUATION] > 0)
         status = measure_evaluation(&t, s, err);
     trainer_release(&t);
@@ -230,7 +230,6 @@ enum simclr_status forecast_measure(struct forecast *f, struct forecast_times *t
         status = measure(f, &s, times->nodes, times->images, false, err);
     if (status == SIMCLR_OK && f->bill.bytes[BILL_EVALUATION] > 0)
         status = measure_neighbours(f, &neighbours, err);
-    if (getenv("DBG")) fprintf(stderr, "few %g, %d %g\n", few.compute, times->images, s.compute);
     if (status == SIMCLR_OK)
         combine(f, times, &few, &s, neighbours);
     return status;
