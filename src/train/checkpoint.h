@@ -60,4 +60,10 @@ typedef void checkpoint_tell_fn(void *ctx, bool warning, const char *text);
 enum simclr_status checkpoint_resume(const char *run, int keep, const struct checkpoint_target *target, struct checkpoint_state *state,
                                      bool *found, checkpoint_tell_fn *tell, void *ctx, struct simclr_error *err);
 
+/* Opens the newest whole checkpoint in run, whose path it gives, for those who only use it (checkpoint_file.h); each damaged one that
+ * is newer is named by a warning. Changes no file. */
+struct safetensors;
+enum simclr_status checkpoint_open_newest(struct safetensors **file, char *path, size_t size, const char *run, checkpoint_tell_fn *tell,
+                                          void *ctx, struct simclr_error *err);
+
 #endif

@@ -61,5 +61,7 @@ enum simclr_status train_config_same(const char *path, const char *old, const ch
  * order); unknown names and values out of range are errors. */
 enum simclr_status train_config_save(const struct train_config *config, const char *path, struct simclr_error *err);
 enum simclr_status train_config_load(struct train_config *config, const char *path, struct simclr_error *err);
+/* The same of a text that stands in the file `path`. */
+enum simclr_status train_config_parse(struct train_config *config, const char *path, const char *text, struct simclr_error *err);
 
 #endif

@@ -229,25 +229,36 @@ static enum simclr_status load_object(struct train_config *config, const char *p
     return SIMCLR_OK;
 }
 
-enum simclr_status train_config_load(struct train_config *config, const char *path, struct simclr_error *err)
+static enum simclr_status parse(struct train_config *config, const char *path, const void *text, size_t size, struct simclr_error *err)
 {
-    void *text;
-    size_t size;
     json_error_t where = {.line = 1};
-    enum simclr_status status = file_read(&text, &size, path, MOST_BYTES, err);
-    if (status != SIMCLR_OK)
-        return status;
     errno = 0;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
-    bool no_memory = !object && errno == ENOMEM;
-    free(text);
-    if (no_memory)
-        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
-    else if (!json_is_object(object))
+    if (!object && errno == ENOMEM)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    enum simclr_status status = SIMCLR_OK;
+    if (!json_is_object(object))
         status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); mend or remove it, and give its settings as options", path,
                       where.line, where.text[0] ? ": " : "", where.text);
     else
         status = load_object(config, path, object, err);
     json_decref(object);
+    return status;
+}
+
+enum simclr_status train_config_parse(struct train_config *config, const char *path, const char *text, struct simclr_error *err)
+{
+    return parse(config, path, text, strlen(text), err);
+}
+
+enum simclr_status train_config_load(struct train_config *config, const char *path, struct simclr_error *err)
+{
+    void *text;
+    size_t size;
+    enum simclr_status status = file_read(&text, &size, path, MOST_BYTES, err);
+    if (status != SIMCLR_OK)
+        return status;
+    status = parse(config, path, text, size, err);
+    free(text);
     return status;
 }
