@@ -113,8 +113,7 @@ static void print_memory(const struct forecast *f)
         printf("; this process may take %.0f MB", megabytes(available));
     printf("\n");
     if (available && peak > available)
-        printf("  IT WILL NOT FIT: lower --batch-size, --image-size or --width, or take --optimizer sgd%s\n",
-               f->bill.bytes[BILL_EVALUATION] > f->bill.bytes[BILL_CHECKPOINT] ? "; --knn-every 0 saves the evaluation" : "");
+        printf("  IT WILL NOT FIT: lower --batch-size, --image-size or --width\n");
 }
 
 static void print_time(const struct forecast *f, const struct forecast_times *t)

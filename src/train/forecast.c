@@ -14,6 +14,7 @@
 #define ALL_SECONDS 1.5  /* that steps are repeated for */
 #define FEW_SECONDS 0.3
 #define STEP_SECONDS 2.0 /* that one may take, as a few images say */
+#define FEW_FLOP 1e11
 
 enum { FEW_IMAGES = 8, BANK_SAMPLE = 4096, QUERY_SAMPLE = 512 };
 
@@ -149,16 +150,17 @@ static enum simclr_status measure_neighbours(const struct forecast *f, double *s
     return status;
 }
 
-/* Images of the steps to measure: as many as the first ones, of a few, say have time, and the memory that is left has room for. */
+/* Images of the steps to measure: as many as have time if `images` take so many seconds, and as the memory that is left has room for. */
 static enum simclr_status choose_images(const struct forecast *f, int *images, double seconds, struct simclr_error *err)
 {
+    int few = *images;
     double fit = *images * STEP_SECONDS / seconds;
     *images = fit < f->config.batch_size ? max_int((int)fit, *images) : f->config.batch_size;
     for (;; *images /= 2) {
         struct bill bill;
         size_t left = memory_available();
         enum simclr_status status = bill_make(&bill, &f->basis, &f->config, &f->data, f->engine, *images, err);
-        if (status != SIMCLR_OK || *images < 2 * FEW_IMAGES || !left ||
+        if (status != SIMCLR_OK || *images < 2 * few || !left ||
             bill_phase(&bill, BILL_TRAINING) - bill.bytes[BILL_CACHE] < left / 4 * 3)
             return status;
     }
@@ -166,15 +168,15 @@ static enum simclr_status choose_images(const struct forecast *f, int *images, d
 
 /* Seconds that a batch computes. The first few images cost more than each further one: layers with large weights transform them for every
  * step, and short loops leave threads waiting. */
-static double extrapolate(const struct forecast *f, const struct sample *few, const struct sample *s, int images)
+static double extrapolate(const struct forecast *f, int few_images, const struct sample *few, int images, const struct sample *s)
 {
-    double image = s->compute / images, more = images > FEW_IMAGES ? (s->compute - few->compute) / (images - FEW_IMAGES) : image;
+    double image = s->compute / images, more = images > few_images ? (s->compute - few->compute) / (images - few_images) : image;
     more = more > image ? image : more < 0.75 * image ? 0.75 * image : more; /* less would be noise */
     return s->compute + (f->config.batch_size - images) * more;
 }
 
-static void combine(const struct forecast *f, struct forecast_times *times, const struct sample *few, const struct sample *s,
-                    double neighbours)
+static void combine(const struct forecast *f, struct forecast_times *times, int few_images, const struct sample *few,
+                    const struct sample *s, double neighbours)
 {
     const struct train_config *c = &f->config;
     double batch = c->batch_size, steps = (double)f->steps_per_epoch;
@@ -183,7 +185,7 @@ static void combine(const struct forecast *f, struct forecast_times *times, cons
     double decoding = s->decoding / times->images * batch, again = s->data / times->images * batch;
     bool evaluated = f->bill.bytes[BILL_EVALUATION] > 0; /* which decodes all before the first epoch */
     double evaluations = evaluated ? 1 + (double)((c->epochs + c->knn_every - 1) / c->knn_every) : 0;
-    times->compute = extrapolate(f, few, s, times->images);
+    times->compute = extrapolate(f, few_images, few, times->images, s);
     times->optimizer = s->optimizer;
     times->data = decoding + (again - decoding) * kept;
     times->epoch = steps * (times->compute + times->optimizer + times->data);
@@ -198,39 +200,51 @@ static void combine(const struct forecast *f, struct forecast_times *times, cons
 }
 
 /* A step of some images, into sample and nodes. */
-static enum simclr_status measure(const struct forecast *f, struct sample *s, struct node_time *nodes, int images, bool few,
+static enum simclr_status measure(const struct forecast *f, struct sample *s, struct node_time *nodes, int images, double seconds,
                                   struct simclr_error *err)
 {
     struct trainer t = {.config = f->config, .engine = f->engine, .data = f->data};
     t.config.batch_size = images;
+    memset(nodes, 0, RESNET_MAX_NODES * sizeof *nodes);
     enum simclr_status status = trainer_allocate(&t, err);
     if (status == SIMCLR_OK)
         status = measure_data(&t, s, err);
-    if (status == SIMCLR_OK && few) /* once for nothing: code, threads and caches are cold */
-        status = measure_steps(&t, s, nodes, 0, err);
-    memset(nodes, 0, RESNET_MAX_NODES * sizeof *nodes);
     if (status == SIMCLR_OK)
-        status = measure_steps(&t, s, nodes, few ? FEW_SECONDS : ALL_SECONDS, err);
-    if (status == SIMCLR_OK && !few && f->bill.bytes[BILL_EVALUATION] > 0)
+        status = measure_steps(&t, s, nodes, seconds, err);
+    if (status == SIMCLR_OK && f->bill.bytes[BILL_EVALUATION] > 0)
         status = measure_evaluation(&t, s, err);
     trainer_release(&t);
     return status;
 }
 
+/* A few images first, and once more where the first step was short: then the program's code, threads and caches were cold. They tell how
+ * many a long enough step has, and what each step costs however small it is; where they took long, they are all. */
 enum simclr_status forecast_measure(struct forecast *f, struct forecast_times *times, struct simclr_error *err)
 {
-    struct sample few = {0}, s = {0};
-    double neighbours = 0;
-    *times = (struct forecast_times){.images = min_int(FEW_IMAGES, f->config.batch_size)};
+    struct sample first = {0}, few = {0}, s = {0};
+    double neighbours = 0, decoding, image_flop = 0;
+    for (int i = 0; i < f->net.count; i++)
+        image_flop += forecast_step_flop(&f->net.nodes[i]);
+    int few_images = min_int(f->config.batch_size, max_int(2, (int)(FEW_FLOP / image_flop)));
+    few_images = min_int(few_images, FEW_IMAGES);
+    times->images = few_images;
     run_data_cache(&f->data, f->config.cache);
-    enum simclr_status status = measure(f, &few, times->nodes, times->images, true, err);
-    if (status == SIMCLR_OK)
+    enum simclr_status status = measure(f, &first, times->nodes, few_images, 0, err);
+    decoding = first.decoding;
+    few = s = first;
+    if (status == SIMCLR_OK && first.compute < STEP_SECONDS / 4)
+        status = measure(f, &few, times->nodes, few_images, FEW_SECONDS, err);
+    if (status == SIMCLR_OK && few.compute < STEP_SECONDS / 2)
         status = choose_images(f, &times->images, few.compute, err);
-    if (status == SIMCLR_OK)
-        status = measure(f, &s, times->nodes, times->images, false, err);
+    if (status == SIMCLR_OK && times->images > few_images) {
+        status = measure(f, &s, times->nodes, times->images, ALL_SECONDS, err);
+    } else {
+        s = few;
+        s.decoding = decoding; /* the second time it found them in memory */
+    }
     if (status == SIMCLR_OK && f->bill.bytes[BILL_EVALUATION] > 0)
         status = measure_neighbours(f, &neighbours, err);
     if (status == SIMCLR_OK)
-        combine(f, times, &few, &s, neighbours);
+        combine(f, times, few_images, &few, &s, neighbours);
     return status;
 }
