@@ -48,7 +48,7 @@ void brgemm_rows(Rows &rows)
                 a_row[i] += (WIDTH - 32) * C;
             return [=] {
                 for (int j = 0; j < COLUMNS; j += k->nr)
-                    k->brgemm(c + j, c_row, a, a_row, a_tap, b + j * K * TAPS, M, k->nr, K, TAPS, false);
+                    k->brgemm(c + j, c_row, a, a_row, a_tap, b + j * K * TAPS, M, k->nr, K, TAPS, BRGEMM_WRITE);
             };
         });
     }});

@@ -20,6 +20,13 @@ enum winograd {
     WINOGRAD_STRIDED_DATA, /* its gradient by data: 5 (of dy) -> 9 -> 8, 4 apart */
 };
 
+/* What becomes of C in brgemm. ADD costs less than CONTINUE, which must wait for C before it can begin. */
+enum brgemm_mode {
+    BRGEMM_WRITE,    /* C = the chain from +0 */
+    BRGEMM_CONTINUE, /* C = the chain that begins with C */
+    BRGEMM_ADD,      /* C = C + the chain from +0 */
+};
+
 struct kernels {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
 
@@ -30,9 +37,9 @@ struct kernels {
     /* C[m x n] (+)= sum_{t < taps} A_t[m x k] B_t[k x n]
      * Row i of C is at c + c_row[i], row i of A_t at a + a_row[i] + a_tap[t]; b is a packed panel [taps][k][nr], of whose columns the
      * first n <= nr count, whatever the others hold; any m >= 1 (split evenly over tile variants). Each element is one chain of FMAs
-     * in (t, k) order from C, or from +0 when not accumulating. 2 m n k taps FLOPs. */
+     * in (t, k) order. 2 m n k taps FLOPs. */
     void (*brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap,
-                   const float *b, int m, int n, int k, int taps, bool accumulate);
+                   const float *b, int m, int n, int k, int taps, enum brgemm_mode mode);
 
     /* C[m x n] (+)= sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
      * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr], of whose columns the first n count, whatever

@@ -9,7 +9,7 @@
 /* C (m, n) (+)= sum over taps of A_t (m, k) B_t (k, n), over as many panels as n needs. */
 struct shape {
     int m, n, k, taps;
-    bool accumulate;
+    enum brgemm_mode mode;
 };
 
 struct problem {
@@ -78,7 +78,7 @@ static void run(const struct kernels *kern, struct problem *p, int at_start)
         int n = s.n - j < kern->nr ? s.n - j : kern->nr;
         float *panel = guard_alloc((size_t)s.taps * s.k * kern->nr * sizeof(float), at_start);
         kern->pack_b(panel, p->b + j, s.n, s.taps * s.k, n);
-        kern->brgemm(p->c + j, p->c_row, p->a, p->a_row, p->a_tap, panel, s.m, n, s.k, s.taps, s.accumulate);
+        kern->brgemm(p->c + j, p->c_row, p->a, p->a_row, p->a_tap, panel, s.m, n, s.k, s.taps, s.mode);
         guard_free(panel);
     }
 }
@@ -103,14 +103,14 @@ static void check_oracle(struct shape s)
     for (int i = 0; i < s.m; i++)
         for (int j = 0; j < s.n; j++) {
             size_t at = (size_t)p.c_row[i] + (size_t)j;
-            double sum = s.accumulate ? (double)before[at] : 0, magnitude = fabs(sum);
+            double sum = s.mode == BRGEMM_WRITE ? 0 : (double)before[at], magnitude = fabs(sum);
             for (int t = 0; t < s.taps; t++)
                 for (int q = 0; q < s.k; q++) {
                     double product = (double)p.a[p.a_row[i] + p.a_tap[t] + q] * (double)p.b[(t * s.k + q) * s.n + j];
                     sum += product;
                     magnitude += fabs(product);
                 }
-            expect_within_bound(p.c[at], sum, magnitude, s.k * s.taps, "brgemm", i, j);
+            expect_within_bound(p.c[at], sum, magnitude, s.k * s.taps + (s.mode == BRGEMM_ADD), "brgemm", i, j);
         }
     problem_free(&p);
 }
@@ -119,8 +119,9 @@ Test(brgemm, scalar_meets_the_double_oracle)
 {
     for (int m = 1; m <= 9; m++)
         for (int n = 1; n <= 17; n++)
-            check_oracle((struct shape){m, n, 1 + (m * 5 + n) % 19, 1 + (m + n) % 9, n % 2});
-    check_oracle((struct shape){7, 9, 200, 9, true});
+            check_oracle((struct shape){m, n, 1 + (m * 5 + n) % 19, 1 + (m + n) % 9, (enum brgemm_mode)(n % 3)});
+    check_oracle((struct shape){7, 9, 200, 9, BRGEMM_CONTINUE});
+    check_oracle((struct shape){7, 9, 200, 9, BRGEMM_ADD});
 }
 
 /* Bits of every ISA, gaps of C included, against scalar's; memory guarded after the data, then before them. */
@@ -136,8 +137,8 @@ static void check_isas(struct shape s, fill_fn *fill)
         memcpy(expected, p.c, p.c_count * sizeof(float));
         for (size_t i = 1; i < count; i++) {
             run(isas[i], &p, at_start);
-            expect_same_bits(expected, p.c, p.c_count, "brgemm %s m %d n %d k %d taps %d accumulate %d", isas[i]->name, s.m, s.n, s.k,
-                             s.taps, s.accumulate);
+            expect_same_bits(expected, p.c, p.c_count, "brgemm %s m %d n %d k %d taps %d mode %d", isas[i]->name, s.m, s.n, s.k,
+                             s.taps, s.mode);
         }
         problem_free(&p);
     }
@@ -160,7 +161,7 @@ Test(brgemm, every_isa_has_scalar_bits_for_every_tile)
     int rows = 2 * largest_tile(0) + 1, columns = largest_tile(1) + 1;
     for (int m = 1; m <= rows; m++)
         for (int n = 1; n <= columns; n++)
-            check_isas((struct shape){m, n, 1 + (m * 7 + n * 3) % 21, 1 + (m + n) % 3, (m + n) % 2}, fill_random);
+            check_isas((struct shape){m, n, 1 + (m * 7 + n * 3) % 21, 1 + (m + n) % 3, (enum brgemm_mode)((m + n) % 3)}, fill_random);
 }
 
 Test(brgemm, every_isa_has_scalar_bits_for_every_depth)
@@ -169,18 +170,19 @@ Test(brgemm, every_isa_has_scalar_bits_for_every_depth)
     int rows = largest_tile(0), columns = largest_tile(1);
     for (int k = 1; k <= 40; k++)
         for (int t = 0; t < 3; t++) {
-            check_isas((struct shape){rows + 1, columns, k, taps[t], false}, fill_random);
-            check_isas((struct shape){rows, columns - 1, k, taps[t], true}, fill_random);
-            check_isas((struct shape){1, 1, k, taps[t], true}, fill_random);
+            check_isas((struct shape){rows + 1, columns, k, taps[t], BRGEMM_WRITE}, fill_random);
+            check_isas((struct shape){rows, columns - 1, k, taps[t], BRGEMM_CONTINUE}, fill_random);
+            check_isas((struct shape){rows - 1, columns - 1, k, taps[t], BRGEMM_ADD}, fill_random);
+            check_isas((struct shape){1, 1, k, taps[t], BRGEMM_ADD}, fill_random);
         }
     for (int t = 1; t <= 9; t++)
-        check_isas((struct shape){rows, columns, 16, t, t % 2}, fill_random);
+        check_isas((struct shape){rows, columns, 16, t, (enum brgemm_mode)(t % 3)}, fill_random);
 }
 
 Test(brgemm, every_isa_has_scalar_bits_for_zeros_and_extremes)
 {
     for (int m = 1; m <= largest_tile(0) + 1; m++)
-        check_isas((struct shape){m, largest_tile(1) + 3, 11 + m, 3, m % 2}, fill_patterns);
+        check_isas((struct shape){m, largest_tile(1) + 3, 11 + m, 3, (enum brgemm_mode)(m % 3)}, fill_patterns);
 }
 
 /* What makes k-blocking free: one product equals two that continue from C. */
@@ -199,9 +201,9 @@ Test(brgemm, continues_the_chain_from_c)
             a_row[i] = i * K;
             c_row[i] = i * (ptrdiff_t)kern->nr;
         }
-        kern->brgemm(whole, c_row, a, a_row, &tap, b, M, kern->nr, K, 1, false);
-        kern->brgemm(parts, c_row, a, a_row, &tap, b, M, kern->nr, CUT, 1, false);
-        kern->brgemm(parts, c_row, a + CUT, a_row, &tap, b + CUT * kern->nr, M, kern->nr, K - CUT, 1, true);
+        kern->brgemm(whole, c_row, a, a_row, &tap, b, M, kern->nr, K, 1, BRGEMM_WRITE);
+        kern->brgemm(parts, c_row, a, a_row, &tap, b, M, kern->nr, CUT, 1, BRGEMM_WRITE);
+        kern->brgemm(parts, c_row, a + CUT, a_row, &tap, b + CUT * kern->nr, M, kern->nr, K - CUT, 1, BRGEMM_CONTINUE);
         expect_same_bits(whole, parts, (size_t)(M * kern->nr), "split k, %s", kern->name);
     }
 }

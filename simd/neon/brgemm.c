@@ -36,7 +36,7 @@ ALWAYS_INLINE void tile_by_lane(const int mr, const bool wide, const struct prod
     UNROLL
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = vf_zero();
-    if (g->accumulate) {
+    if (g->mode == BRGEMM_CONTINUE) {
         UNROLL
         for (int i = 0; i < mr; i++)
             load_columns(acc[i], g->c + c_row[i], wide, g->n);
@@ -65,9 +65,7 @@ ALWAYS_INLINE void tile_by_lane(const int mr, const bool wide, const struct prod
             step(acc, a, p, b, mr, wide);
     }
 
-    UNROLL
-    for (int i = 0; i < mr; i++)
-        store_columns(g->c + c_row[i], acc[i], wide, g->n);
+    finish_rows(mr, wide, g, c_row, acc);
 }
 
 /* Rows i0 .. i0 + mr of brgemm_tn. A step reads mr consecutive floats: whole vectors by lane, the rest by broadcast. */
@@ -135,10 +133,10 @@ ALWAYS_INLINE void tile_tn_of(int rows, const bool wide, const struct product *g
 }
 
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
-                    int m, int n, int k, int taps, bool accumulate)
+                    int m, int n, int k, int taps, enum brgemm_mode mode)
 {
     const struct product g = {.c = c, .c_row = c_row, .a = a, .a_row = a_row, .a_tap = a_tap, .b = b, .m = m, .n = n, .k = k, .taps = taps,
-                              .accumulate = accumulate};
+                              .mode = mode};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)
         if (n > VL)

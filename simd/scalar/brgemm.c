@@ -7,12 +7,12 @@
 #include <math.h>
 
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
-                    int m, int n, int k, int taps, bool accumulate)
+                    int m, int n, int k, int taps, enum brgemm_mode mode)
 {
     for (int i0 = 0; i0 < m; i0 += GEMM_MR) {
         int rows = m - i0 < GEMM_MR ? m - i0 : GEMM_MR;
         float acc[GEMM_MR][GEMM_NR] = {{0.0f}};
-        for (int i = 0; accumulate && i < rows; i++)
+        for (int i = 0; mode == BRGEMM_CONTINUE && i < rows; i++)
             for (int j = 0; j < n; j++)
                 acc[i][j] = c[c_row[i0 + i] + j];
 
@@ -27,7 +27,7 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
 
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < n; j++)
-                c[c_row[i0 + i] + j] = acc[i][j];
+                c[c_row[i0 + i] + j] = mode == BRGEMM_ADD ? c[c_row[i0 + i] + j] + acc[i][j] : acc[i][j];
     }
 }
 

@@ -4,10 +4,10 @@
 #define SIMD_BRGEMM_ENTRY_H
 
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
-                    int m, int n, int k, int taps, bool accumulate)
+                    int m, int n, int k, int taps, enum brgemm_mode mode)
 {
     const struct product g = {.c = c, .c_row = c_row, .a = a, .a_row = a_row, .a_tap = a_tap, .b = b, .m = m, .n = n, .k = k, .taps = taps,
-                              .accumulate = accumulate};
+                              .mode = mode};
     const bool brief = taps * (k / FETCH_STEPS) < GEMM_MR;
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), t++)

@@ -22,7 +22,7 @@ enum { GEMM_MR = 4, GEMM_NR = 8 };
 #endif
 
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
-                    int m, int n, int k, int taps, bool accumulate);
+                    int m, int n, int k, int taps, enum brgemm_mode mode);
 void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
                        float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row);
 void ISA_FN(pack_b)(float *dst, const float *src, ptrdiff_t ld, int k, int n);

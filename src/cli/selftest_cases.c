@@ -27,7 +27,7 @@ static ptrdiff_t *row_offsets(struct selftest *t, int rows, int step, ptrdiff_t 
 }
 
 /* b (taps, k, n), or transposed (taps, n, k). Rows of A and C lie in a shuffled order: 31 shares no factor with any m. */
-static void gemm(struct selftest *t, const struct gemm_shape *s, bool transposed, bool accumulate)
+static void gemm(struct selftest *t, const struct gemm_shape *s, bool transposed, enum brgemm_mode mode)
 {
     const struct kernels *k = t->k;
     ptrdiff_t lda = s->k + 2, ldc = s->n + 3, tap_stride = s->m * lda;
@@ -46,7 +46,7 @@ static void gemm(struct selftest *t, const struct gemm_shape *s, bool transposed
         }
         for (int i = 0; i < s->m; i++)
             c_row[i] += j ? k->nr : 0;
-        k->brgemm(c, c_row, a, a_row, a_tap, panel, s->m, columns, s->k, s->taps, accumulate);
+        k->brgemm(c, c_row, a, a_row, a_tap, panel, s->m, columns, s->k, s->taps, mode);
     }
     absorb(c, s->m * ldc);
 }
@@ -54,8 +54,9 @@ static void gemm(struct selftest *t, const struct gemm_shape *s, bool transposed
 static void brgemm(struct selftest *t)
 {
     for (int i = 0; i < GEMM_SHAPES; i++) {
-        gemm(t, &gemm_shapes[i], false, false);
-        gemm(t, &gemm_shapes[i], false, true);
+        gemm(t, &gemm_shapes[i], false, BRGEMM_WRITE);
+        gemm(t, &gemm_shapes[i], false, BRGEMM_CONTINUE);
+        gemm(t, &gemm_shapes[i], false, BRGEMM_ADD);
     }
 }
 
@@ -106,7 +107,7 @@ static void pack_bt(struct selftest *t)
 {
     pack(t, true);
     for (int i = 0; i < GEMM_SHAPES; i++)
-        gemm(t, &gemm_shapes[i], true, false);
+        gemm(t, &gemm_shapes[i], true, BRGEMM_WRITE);
 }
 
 /* ---- Winograd: 2 tiles side by side; points and panels as a caller would lay them out ---- */

@@ -119,7 +119,7 @@ static void similarities(const struct search *s, float *similarity, const float 
     const float *a = s->bank + first * (size_t)s->d;
     for (int q = 0; q < queries; q += k->nr)
         k->brgemm(similarity + q, c_row, a, a_row, &tap, panels + (size_t)q * (size_t)s->d, rows,
-                  queries - q < k->nr ? queries - q : k->nr, s->d, 1, false);
+                  queries - q < k->nr ? queries - q : k->nr, s->d, 1, BRGEMM_WRITE);
 }
 
 static void search_tile(void *ctx, size_t tile, int thread)

@@ -1,5 +1,5 @@
-/* The gather of conv_internal.h: forward, and backward by data. Nothing here can change a bit: how the work is cut only decides
- * which rows, panels and stretches of k a brgemm call gets, and those continue each other's chains.
+/* The gather of conv_internal.h: forward, and backward by data. How the work is cut cannot change a bit: it only decides which
+ * rows, panels and stretches of k a brgemm call gets, and those continue each other's chains.
  *
  * A task is a range of lines of cells, worked off in blocks. A block's source stays in L2 while every panel of B passes over it;
  * of a panel, the stretch of k that a call gets stays in L1 or L2 over the strips of the block.
@@ -14,7 +14,7 @@ enum {
     BLOCK_CELLS = 192,        /* bounds C, and the index arrays, where channels are few */
     TASK_CELLS = 48,          /* fewer, and packed weights are read too often for the work they do */
     TASKS = 16,               /* wanted for each thread */
-    LEAST_DEPTH = 64,         /* steps of k in a call, however small the cache */
+    WHOLE_DEPTH = 512,        /* steps of k up to which all come in one call, however small the cache */
     TALL_TILE = 12,           /* rows of a tile for which a step of B from L2, 128 bytes, is there in time */
     ROWS_FLOATS = 32 * 1024,  /* of panels, up to which C is written by rows */
     FEW_CELLS = 1024,         /* up to which the threads divide panels, not cells: each packs its own, and they meet once */
@@ -39,7 +39,7 @@ static size_t block_floats(const struct conv_gather *g) { return l2_floats(g) / 
 static int most_depth(const struct conv_gather *g)
 {
     size_t floats = g->kernels->mr >= TALL_TILE ? l2_floats(g) / 2 : l1_floats(g);
-    return max_int(LEAST_DEPTH, (int)(floats / (size_t)g->kernels->nr));
+    return max_int(WHOLE_DEPTH, (int)(floats / (size_t)g->kernels->nr));
 }
 
 static int span(const struct conv_gather *g, int cells) { return (cells - 1) * g->step + g->window; }
@@ -310,6 +310,14 @@ struct strip {
     int panel, begin, end;
 };
 
+/* What is added to takes the sum of one call, up to WHOLE_DEPTH; longer chains begin with it. By shape alone: it decides bits. */
+static enum brgemm_mode first_mode(const struct run *run, const struct conv_class *class)
+{
+    if (!run->accumulate)
+        return BRGEMM_WRITE;
+    return (int64_t)class->taps * class->depth <= WHOLE_DEPTH ? BRGEMM_ADD : BRGEMM_CONTINUE;
+}
+
 /* All of the part's k. */
 static void run_strip(const struct run *run, const struct conv_class *class, float *out, struct source source, struct strip strip,
                       struct conv_fetch *fetch)
@@ -321,28 +329,12 @@ static void run_strip(const struct run *run, const struct conv_class *class, flo
     for (int t = 0; t < class->taps; t += s.taps)
         for (int d = 0; d < part; d += s.depth) {
             int taps = min_int(s.taps, class->taps - t), depth = min_int(s.depth, part - d);
+            enum brgemm_mode mode = source.channel || t || d ? BRGEMM_CONTINUE : first_mode(run, class);
             g->kernels->brgemm(out + first, class->c_row + strip.begin, source.a + d, class->a_row + strip.begin, class->a_tap + t, b,
-                               strip.end - strip.begin, n, depth, taps, run->accumulate || source.channel || t || d);
+                               strip.end - strip.begin, n, depth, taps, mode);
             conv_fetch_share(fetch);
             b += (ptrdiff_t)taps * depth * nr;
         }
-}
-
-/* Number `index` of a class's strips and panels, in the order of run_class. */
-static struct strip strip_at(int index, bool rows, int m, int strips, int panels, int panel_begin)
-{
-    int strip = rows ? index / panels : index % strips;
-    return (struct strip){panel_begin + (rows ? index % panels : index / strips), (int)((int64_t)m * strip / strips),
-                          (int)((int64_t)m * (strip + 1) / strips)};
-}
-
-/* C of a strip's first tile, where it is read: brgemm fetches that of the others. */
-static void fetch_tile(const struct conv_gather *g, const struct conv_class *class, const float *out, struct strip strip)
-{
-    int nr = g->kernels->nr, end = min_int(strip.end, strip.begin + g->tile_rows), n = min_int(nr, g->k - strip.panel * nr);
-    for (int i = strip.begin; i < end; i++)
-        for (int j = 0; j < n; j += LINE_FLOATS)
-            __builtin_prefetch(out + class->c_row[i] + strip.panel * nr + j, 1);
 }
 
 /* A few panels pass over every strip, and C is written in whole rows, as memory likes it: where k is short C is most of the
@@ -351,12 +343,13 @@ static void run_class(const struct run *run, const struct conv_class *class, flo
                       int panel_begin, int panel_end, struct conv_fetch *fetch)
 {
     const struct conv_gather *g = run->g;
-    int panels = panel_end - panel_begin, strips = strips_of(g, class, m), count = strips * panels;
+    int panels = panel_end - panel_begin, strips = strips_of(g, class, m);
     bool rows = (size_t)class->taps * class->depth * panels * g->kernels->nr <= ROWS_FLOATS;
-    for (int i = 0; i < count; i++) {
-        if (run->accumulate && i + 1 < count)
-            fetch_tile(g, class, out, strip_at(i + 1, rows, m, strips, panels, panel_begin));
-        run_strip(run, class, out, source, strip_at(i, rows, m, strips, panels, panel_begin), fetch);
+    for (int i = 0; i < strips * panels; i++) {
+        int index = rows ? i / panels : i % strips;
+        struct strip strip = {panel_begin + (rows ? i % panels : i / strips), (int)((int64_t)m * index / strips),
+                              (int)((int64_t)m * (index + 1) / strips)};
+        run_strip(run, class, out, source, strip, fetch);
     }
 }
 

@@ -160,7 +160,7 @@ static void positive_tile(void *ctx, size_t tile, int thread)
         next = i + k->nr - skip < end ? i + k->nr - skip : end;
         int m = next - i;
         k->brgemm(s, p->tile_row, p->u + (size_t)i * (size_t)p->d, p->u_row, &tap, p->across + (size_t)panel * (size_t)p->d, m,
-                  skip + m, p->d, 1, false);
+                  skip + m, p->d, 1, BRGEMM_WRITE);
         for (int r = 0; r < m; r++) {
             p->positive[i + r] = p->positive[partner + r] = s[r * TILE + skip + r];
             p->below[i + r] = p->below[partner + r] = next_smaller(s[r * TILE + skip + r]);
@@ -178,7 +178,7 @@ static void similarity_tile(const struct pass *p, float *s, int row, int col)
     const float *a = p->u + (size_t)row * TILE * (size_t)p->d;
     for (int j = 0; j < n; j += k->nr)
         k->brgemm(s + j, p->tile_row, a, p->u_row, &tap, p->across + ((size_t)col * TILE + (size_t)j) * (size_t)p->d, m,
-                  n - j < k->nr ? n - j : k->nr, p->d, 1, false);
+                  n - j < k->nr ? n - j : k->nr, p->d, 1, BRGEMM_WRITE);
     for (int i = 0; i < m; i++)
         for (int j = n; j < TILE; j++)
             s[i * TILE + j] = NTXENT_MASKED;
@@ -290,7 +290,7 @@ static void gradient_of_tile(void *ctx, int row, int col)
     const float *row_u = along_of(p, row), *col_u = along_of(p, col);
     for (int c = 0; c < p->d; c += k->nr, row_u += m * k->nr, col_u += n * k->nr) {
         int width = p->d - c < k->nr ? p->d - c : k->nr;
-        k->brgemm(row_du + c, p->u_row, g, p->tile_row, &tap, col_u, m, width, n, 1, true);
+        k->brgemm(row_du + c, p->u_row, g, p->tile_row, &tap, col_u, m, width, n, 1, BRGEMM_ADD);
         if (row != col)
             k->brgemm_tn(col_du + c, p->d, g, p->tile_row, row_u, 0, NULL, n, width, m, true, NULL, 0);
     }

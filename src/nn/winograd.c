@@ -147,7 +147,7 @@ static void multiply(const struct pass *g, int point, const float *v, float *m, 
     const float *u = g->u + weight_point(g->tiling.kind, point) * g->u_point;
     for (int panel = begin; panel < end; panel++)
         g->kernels->brgemm(m + point * g->m_point + panel * nr, g->m_row, v + point * g->v_point, g->v_row, &tap,
-                           u + (size_t)panel * g->c * nr, tiles, g->k - panel * nr < nr ? g->k - panel * nr : nr, g->c, 1, false);
+                           u + (size_t)panel * g->c * nr, tiles, g->k - panel * nr < nr ? g->k - panel * nr : nr, g->c, 1, BRGEMM_WRITE);
 }
 
 /* A tile of which only rows x cols lie inside the image. */
