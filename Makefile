@@ -212,9 +212,10 @@ compare-isa: $(BUILD)/bench ## run every ISA on the same rows: equal results, no
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench`, `compare-isa` and `deps` install what is missing.
 $(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps
+NEEDS    := $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench)
 deps: ## look for the packages that the build and the tests need, and install them
-	@CC='$(CC)' CXX='$(CXX)' CROSS='$(CROSS)' LINK='$(filter-out -M%,$(CPPFLAGS)) $(LDFLAGS)' \
-		.ci/deps.sh $(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) build $(if $(CROSS),,$(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench))
+	@CC='$(CC)' CXX='$(CXX)' CROSS='$(CROSS)' LINK='$(filter-out -M%,$(CPPFLAGS)) $(LDFLAGS)' .ci/deps.sh \
+		$(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) build $(if $(CROSS),,$(NEEDS))
 
 clean: ## remove build/
 	rm -rf $(BUILD)
