@@ -28,6 +28,9 @@ FORTIFY  := $(if $(SANITIZED)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))
 HARDEN   := -fPIE -fstack-protector-strong $(FORTIFY)
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 override CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
+ifeq ($(ARCH),arm) # 32 bits: files over 2 GiB, and times after 2038
+override CPPFLAGS += -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
+endif
 STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
 LDLIBS   += -ljansson -lm
 BENCH_LIBS = -lbenchmark -lpthread -ldl $(LDLIBS)
@@ -74,6 +77,13 @@ $(BUILD)/libsimclr.a: $(CORE_OBJ)
 $(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+# Debian has no static-pie for 32-bit ARM. Of OpenMP's dlopen ld warns; it is for accelerators only.
+STATIC_LD := $(if $(filter arm,$(ARCH)),-no-pie -static,-static-pie)
+static: $(BUILD)/simclr-static ## build build/simclr-static, which needs no libraries: it runs on any Linux of its architecture
+$(BUILD)/simclr-static: $(CLI_OBJ) $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(STATIC_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The trainer with a file around its convolutions that measures their errors; built by name only.
 WRAPPED  := conv_algorithm conv_forward conv_backward_data conv_backward_weights
@@ -202,9 +212,10 @@ compare-isa: $(BUILD)/bench ## run every ISA on the same rows: equal results, no
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench`, `compare-isa` and `deps` install what is missing.
 $(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps
+NEEDS    := $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench)
 deps: ## look for the packages that the build and the tests need, and install them
-	@$(if $(CROSS),,CC='$(CC)' CXX='$(CXX)' .ci/deps.sh $(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) \
-		build $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench))
+	@CC='$(CC)' CXX='$(CXX)' CROSS='$(CROSS)' LINK='$(filter-out -M%,$(CPPFLAGS)) $(LDFLAGS)' .ci/deps.sh \
+		$(if $(filter test demo bench compare-isa deps,$(MAKECMDGOALS)),--install) build $(if $(CROSS),,$(NEEDS))
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -212,5 +223,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all test demo soak inject fuzz fuzz-targets coverage check-long bench compare-isa deps clean help FORCE
+.PHONY: all static test demo soak inject fuzz fuzz-targets coverage check-long bench compare-isa deps clean help FORCE
 -include $(wildcard $(BUILD)/tests/fuzz/*.d) $(TOOL_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

@@ -5,12 +5,23 @@
 #
 # With --install, what is missing is installed through apt: at once as root, after asking on a terminal. Otherwise, or where
 # there is no apt, it prints the one command to run and fails. When nothing is missing it costs a few milliseconds.
+#
+# With CROSS, a prefix such as aarch64-linux-gnu-, in the environment it looks for that compiler and for what it links, with the
+# flags in LINK, and installs nothing: that would give this system another architecture.
 set -eu
 
 install=no
 [ "${1:-}" != --install ] || { install=yes; shift; }
 for_what=" $* "
 cc=${CC:-cc}
+cross=${CROSS:-}
+arch= # Debian's name of the other architecture
+case $cross in
+aarch64-*) arch=arm64 ;;
+arm-*eabihf-) arch=armhf ;;
+x86_64-*) arch=amd64 ;;
+*) arch=${cross%%-*} ;;
+esac
 missing=
 
 wanted() { case $for_what in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
@@ -18,19 +29,27 @@ wanted() { case $for_what in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 # The compiler, the C library's headers and OpenMP in one go.
 if ! printf '#include <stdio.h>\n#include <omp.h>\n' | $cc -fopenmp -E - >/dev/null 2>&1; then
     case $cc in
+    "${cross:-none}"*) missing="gcc-${cross%-} libc6-dev-$arch-cross" ;;
     *clang*) missing="clang libomp-dev libc6-dev" ;;
     *) missing="gcc libc6-dev" ;;
     esac
 fi
 if command -v pkg-config >/dev/null; then
     pkg-config --exists stb || missing="$missing libstb-dev"
-    pkg-config --exists jansson || missing="$missing libjansson-dev"
+    [ -n "$cross" ] || pkg-config --exists jansson || missing="$missing libjansson-dev"
     ! wanted test || pkg-config --exists criterion || missing="$missing libcriterion-dev"
     ! wanted bench || pkg-config --exists benchmark || missing="$missing libbenchmark-dev"
 else
-    missing="$missing pkg-config libstb-dev libjansson-dev"
+    missing="$missing pkg-config libstb-dev"
+    [ -n "$cross" ] || missing="$missing libjansson-dev"
     ! wanted test || missing="$missing libcriterion-dev"
     ! wanted bench || missing="$missing libbenchmark-dev"
+fi
+# pkg-config speaks of this machine's library. Flags are words; the compiler, where it is missing, is already known to be.
+# shellcheck disable=SC2086
+if [ -n "$cross" ] && ! printf '#include <jansson.h>\nint main(void) { return !json_object(); }\n' |
+    $cc ${LINK:-} -x c - -o /dev/null -ljansson 2>/dev/null; then
+    missing="$missing libjansson-dev:$arch"
 fi
 if wanted bench && ! printf '#include <vector>\n' | ${CXX:-c++} -x c++ -E - >/dev/null 2>&1; then
     missing="$missing g++"
@@ -53,7 +72,8 @@ fi
 
 sudo=
 [ "$(id -u)" = 0 ] || sudo="sudo "
-command="${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $missing"
+command="${cross:+${sudo}dpkg --add-architecture $arch && }${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $missing"
+[ -z "$cross" ] || install=no
 if [ $install = yes ]; then
     if [ -n "$sudo" ]; then
         install=no

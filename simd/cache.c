@@ -1,5 +1,6 @@
 #include "simd/cache.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,10 @@ static size_t parse_size(const char *text)
 {
     char *end;
     unsigned long long n = strtoull(text, &end, 10);
-    if (end == text || n > ((size_t)1 << 40))
+    size_t unit = *end == 'K' ? 1024 : *end == 'M' ? 1024 * 1024 : 1;
+    if (end == text || n > SIZE_MAX / 16 / unit) /* no cache is that large, and several may be added up */
         return 0;
-    return (size_t)n * (*end == 'K' ? 1024 : *end == 'M' ? 1024 * 1024 : 1);
+    return (size_t)n * unit;
 }
 
 /* CPUs in a list such as "0-3,8"; at least 1. */

@@ -26,6 +26,19 @@ Test(cli, help_and_version)
     cr_assert_eq(run(""), 2);
 }
 
+Test(cli, selftest_shows_what_a_report_needs)
+{
+    if (!have_program())
+        return;
+    cr_assert_eq(run("selftest --isa scalar"), 0, "%s", output);
+    for (int i = 0; i < 7; i++) {
+        static const char *const lines[] = {"simclr ", "compiled by ", "CPU: ", "threads: 1 ", "chosen: scalar", "\ntraining steps ", ", 0 failed in "};
+        cr_expect(strstr(output, lines[i]), "expected \"%s\" in: %s", lines[i], output);
+    }
+    cr_expect_null(strstr(output, "brgemm"), "a case in: %s", output);
+    expect_output("selftest -v --isa scalar", "scalar  brgemm ");
+}
+
 Test(cli, misuse)
 {
     if (!have_program())

@@ -11,29 +11,37 @@
 
 static void check_all(const struct engine *engine)
 {
-    size_t count;
-    const struct selftest_case *all = selftest_cases(&count);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t hash, expected;
-        struct simclr_error err;
-        cr_assert_eq(selftest_run(&hash, &all[i], engine, &err), SIMCLR_OK, "%s: %s", all[i].name, err.text);
-        cr_assert(selftest_golden(&expected, all[i].name), "%s has no golden hash", all[i].name);
-        cr_expect_eq(hash, expected, "%s with %s kernels, %d threads: %016" PRIx64 ", expected %016" PRIx64, all[i].name,
-                     engine->kernels->name, engine->threads, hash, expected);
-    }
+    size_t groups;
+    const struct selftest_group *const *group = selftest_groups(&groups);
+    for (size_t g = 0; g < groups; g++)
+        for (size_t i = 0; i < group[g]->count; i++) {
+            const struct selftest_case *which = &group[g]->cases[i];
+            uint64_t hash, expected;
+            struct simclr_error err;
+            cr_assert_eq(selftest_run(&hash, which, engine, &err), SIMCLR_OK, "%s: %s", which->name, err.text);
+            cr_assert(selftest_golden(&expected, which->name), "%s has no golden hash", which->name);
+            cr_expect_eq(hash, expected, "%s with %s kernels, %d threads: %016" PRIx64 ", expected %016" PRIx64, which->name,
+                         engine->kernels->name, engine->threads, hash, expected);
+        }
+}
+
+static const struct selftest_case *find(const char *name)
+{
+    size_t groups;
+    const struct selftest_group *const *group = selftest_groups(&groups);
+    for (size_t g = 0; g < groups; g++)
+        for (size_t i = 0; i < group[g]->count; i++)
+            if (strcmp(group[g]->cases[i].name, name) == 0)
+                return &group[g]->cases[i];
+    return NULL;
 }
 
 Test(selftest, every_kernel_has_a_case)
 {
-    size_t slot_count, count;
+    size_t slot_count;
     const struct slot *slot = kernel_slots(&slot_count);
-    const struct selftest_case *all = selftest_cases(&count);
-    for (size_t s = 0; s < slot_count; s++) {
-        bool found = false;
-        for (size_t i = 0; i < count; i++)
-            found |= strcmp(all[i].name, slot[s].name) == 0;
-        cr_expect(found, "no case for %s", slot[s].name);
-    }
+    for (size_t s = 0; s < slot_count; s++)
+        cr_expect(find(slot[s].name), "no case for %s", slot[s].name);
 }
 
 Test(selftest, golden_hashes_on_every_isa)
@@ -54,15 +62,10 @@ static void broken_add(float *y, const float *x, size_t count)
 
 Test(selftest, sees_a_broken_kernel)
 {
-    size_t count;
     uint64_t hash, expected;
-    const struct selftest_case *all = selftest_cases(&count);
     broken = *isa_resolve("scalar");
     broken.add = broken_add;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(all[i].name, "add") == 0) {
-            cr_assert_eq(selftest_run(&hash, &all[i], &(struct engine){.kernels = &broken, .threads = 1}, NULL), SIMCLR_OK);
-            cr_assert(selftest_golden(&expected, "add"));
-            cr_assert_neq(hash, expected);
-        }
+    cr_assert_eq(selftest_run(&hash, find("add"), &(struct engine){.kernels = &broken, .threads = 1}, NULL), SIMCLR_OK);
+    cr_assert(selftest_golden(&expected, "add"));
+    cr_assert_neq(hash, expected);
 }

@@ -17,7 +17,14 @@ struct selftest_case {
     void (*run)(struct selftest *test);
 };
 
-const struct selftest_case *selftest_cases(size_t *count);
+struct selftest_group {
+    const char *name;
+    const struct selftest_case *cases;
+    size_t count;
+};
+
+/* The one list: the command and the tests run it. */
+const struct selftest_group *const *selftest_groups(size_t *count);
 
 /* FNV-1a (64 bits) over all outputs of the case. An error means that it could not run. */
 enum simclr_status selftest_run(uint64_t *hash, const struct selftest_case *which, const struct engine *engine,

@@ -468,29 +468,30 @@ static void sum_squares(struct selftest *t)
     selftest_absorb(t, sums, sizeof sums);
 }
 
-static const struct selftest_case kernel_cases[] = {
-    {"brgemm", brgemm}, {"brgemm_tn", brgemm_tn}, {"pack_b", pack_b}, {"pack_bt", pack_bt},
+/* ---- The list ---- */
+
+static const struct selftest_case product_cases[] = {{"brgemm", brgemm}, {"brgemm_tn", brgemm_tn}, {"pack_b", pack_b}, {"pack_bt", pack_bt}};
+static const struct selftest_case winograd_cases[] = {
     {"winograd_input", winograd_input}, {"winograd_output", winograd_output}, {"winograd_gradient", winograd_gradient},
-    {"winograd_weights", winograd_weights}, {"winograd_weights_gradient", winograd_weights_gradient},
+    {"winograd_weights", winograd_weights}, {"winograd_weights_gradient", winograd_weights_gradient}};
+static const struct selftest_case layer_cases[] = {
     {"norm_stats", norm_stats}, {"norm_apply", norm_apply}, {"norm_backward_sums", norm_backward_sums},
     {"norm_backward_apply", norm_backward_apply},
     {"bias_act", bias_act}, {"relu_backward", relu_backward}, {"add", add}, {"column_sums", column_sums},
-    {"maxpool", maxpool}, {"maxpool_backward", maxpool_backward}, {"avgpool", avgpool}, {"avgpool_backward", avgpool_backward},
+    {"maxpool", maxpool}, {"maxpool_backward", maxpool_backward}, {"avgpool", avgpool}, {"avgpool_backward", avgpool_backward}};
+static const struct selftest_case loss_cases[] = {
     {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_sums", ntxent_sums},
-    {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot},
-    {"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares},
-};
+    {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot}};
+static const struct selftest_case optimiser_cases[] = {{"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares}};
 
-enum { KERNEL_CASES = sizeof kernel_cases / sizeof kernel_cases[0], MOST_CASES = 64 };
+#define GROUP(title, list) {title, list, sizeof list / sizeof list[0]}
+static const struct selftest_group products = GROUP("matrix products", product_cases), winograd = GROUP("Winograd", winograd_cases),
+                                   layers = GROUP("norms, activations, pooling", layer_cases), loss = GROUP("loss", loss_cases),
+                                   optimisers = GROUP("optimisers", optimiser_cases);
 
-const struct selftest_case *selftest_cases(size_t *count)
+const struct selftest_group *const *selftest_groups(size_t *count)
 {
-    static struct selftest_case all[MOST_CASES];
-    size_t pixels, steps;
-    const struct selftest_case *pixel_cases = selftest_pixel_cases(&pixels), *step_cases = selftest_step_cases(&steps);
-    memcpy(all, kernel_cases, sizeof kernel_cases);
-    memcpy(all + KERNEL_CASES, pixel_cases, pixels * sizeof *all);
-    memcpy(all + KERNEL_CASES + pixels, step_cases, steps * sizeof *all);
-    *count = KERNEL_CASES + pixels + steps;
+    static const struct selftest_group *const all[] = {&products, &winograd, &layers, &loss, &optimisers, &selftest_images, &selftest_steps};
+    *count = sizeof all / sizeof all[0];
     return all;
 }

@@ -5,8 +5,8 @@
 #include "cli/selftest.h"
 #include "simd/kernels.h"
 
-const struct selftest_case *selftest_pixel_cases(size_t *count); /* kernels of augmentation, and whole views */
-const struct selftest_case *selftest_step_cases(size_t *count);  /* training steps */
+extern const struct selftest_group selftest_images; /* kernels of augmentation, whole views, decoding */
+extern const struct selftest_group selftest_steps;  /* training */
 void selftest_decode(struct selftest *test);
 
 #endif

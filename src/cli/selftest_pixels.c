@@ -189,8 +189,4 @@ static const struct selftest_case of_pixels[] = {
     {"decode", selftest_decode},
 };
 
-const struct selftest_case *selftest_pixel_cases(size_t *count)
-{
-    *count = sizeof of_pixels / sizeof of_pixels[0];
-    return of_pixels;
-}
+const struct selftest_group selftest_images = {"augmentation, decoding", of_pixels, sizeof of_pixels / sizeof of_pixels[0]};

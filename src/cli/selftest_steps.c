@@ -109,8 +109,4 @@ static const struct selftest_case of_steps[] = {
     {"train_resnet18_adam", train_resnet18}, {"train_resnet50_lars", train_resnet50}, {"train_grey_sgd", train_grey},
     {"ntxent", loss_of_tiles}};
 
-const struct selftest_case *selftest_step_cases(size_t *count)
-{
-    *count = sizeof of_steps / sizeof of_steps[0];
-    return of_steps;
-}
+const struct selftest_group selftest_steps = {"training steps", of_steps, sizeof of_steps / sizeof of_steps[0]};

@@ -156,8 +156,9 @@ static enum simclr_status describe(struct network *n, struct scratch_bytes *scra
     enum simclr_status status = resnet_build(&n->net, config, err);
     if (status)
         return status;
-    /* Sizes beyond any machine are refused before layer code computes with them. */
-    const size_t limit = SIZE_MAX / 4096;
+    /* Sizes beyond any machine are refused before layer code computes with them. With 32 bits that is 512 MiB of activations: the
+     * largest layer's scratch, Winograd's tiles of input and output, is then still within a size_t. */
+    const size_t limit = SIZE_MAX > UINT32_MAX ? SIZE_MAX / 4096 : SIZE_MAX / 8;
     if (plan_network(&n->plan, &n->net, n->max_rows, n->training) || n->plan.bytes > limit)
         return fail(err, SIMCLR_ERR_MEMORY,
                     "a pass of %d images of %d x %d is beyond what memory can address; lower the batch or image size", n->max_rows,
