@@ -129,8 +129,8 @@ def faults(loop, bound, floors):
 
 def held_loops(loops, function):
     own = [loop for loop in loops if loop.function == function and not loop.is_aside()]
-    full = [loop for loop in own if loop.accumulators() == max(l.accumulators() for l in own)]
-    return [loop for loop in full if loop.steps() == max(l.steps() for l in full)]
+    full = [loop for loop in own if loop.accumulators() == max((l.accumulators() for l in own), default=0)]
+    return [loop for loop in full if loop.steps() == max((l.steps() for l in full), default=0)]
 
 
 def spoiled(loop):
@@ -138,7 +138,7 @@ def spoiled(loop):
     spilled, chained = (Loop(loop.isa, loop.function + '_', loop.address) for _ in range(2))
     pair = {'neon': ['str\tq0, [sp, #16]', 'ldr\tq0, [sp, #16]'], 'avx2': ['vmovaps %ymm0,32(%rsp)', 'vmovaps 32(%rsp),%ymm0'],
             'avx512': ['vmovaps %zmm0,64(%rsp)', 'vmovaps 64(%rsp),%zmm0']}
-    spilled.code = pair[loop.isa] + loop.code
+    spilled.code = 2 * pair[loop.isa] + loop.code
     chained.code = [VECTOR[loop.isa].format(0) if FMA.match(line) else line for line in loop.code]
     return spilled, chained
 
@@ -146,7 +146,7 @@ def spoiled(loop):
 def main():
     isa, llvm_mca, show_all = sys.argv[1], sys.argv[2], '--all' in sys.argv
     loops, bound, models = read_loops(isa, sys.stdin), bound_loop(isa), MODELS[isa]
-    held = {function: held_loops(loops, function) for function in FLOORS[isa] if any(l.function == function for l in loops)}
+    held = {function: chosen for function in FLOORS[isa] if (chosen := held_loops(loops, function))}
     bad = {function: spoiled(chosen[0]) for function, chosen in held.items()}
     for model in models:
         simulate([bound, *loops, *(loop for pair in bad.values() for loop in pair)], isa, model, llvm_mca)
@@ -159,7 +159,7 @@ def main():
             print(' %s %.1f, %.0f %% |' % (model, loop.cycles[model], percent_of_bound(loop, bound, model)), end='')
         print(' %.0f %% | %d | %s |' % (loop.share(), loop.stack(), 'held' if is_held else ''))
 
-    failed = [] if held or show_all else ['no loops of brgemm found']
+    failed = [] if show_all else ['no loop of %s found' % function for function in FLOORS[isa] if function not in held]
     for function, chosen in held.items():
         for loop in chosen:
             failed += ['%s %s: %s' % (function, loop.address, fault) for fault in faults(loop, bound, FLOORS[isa][function])]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # How far the micro-kernels' inner loops are from the limit of FMAs, by llvm-mca's models of CPUs (tests/mca.py says which loops and
-# floors; simd/README.md how to read the table). It needs no such CPU, and knows no cache.
+# floors, README.md how to read the table). It needs no such CPU, and knows no cache.
 #
 #   tests/mca.sh [BUILD [CROSS [--all]]]    BUILD default build, CROSS a prefix such as aarch64-linux-gnu-; --all lists, without floors,
 #                                           every inner loop with FMAs of every kernel as well
