@@ -47,6 +47,9 @@ FLAGS_avx2   := -mavx2 -mfma -mf16c -DISA_IS_AVX2
 FLAGS_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512 -DISA_IS_AVX512
 FLAGS_neon   := -DISA_IS_NEON
 
+# Small ARM cores execute in order, and simd/neon/brgemm.c has an order that suits them; GCC would pull its loads together.
+$(BUILD)/neon/simd/neon/brgemm.o: FLAGS_neon += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-fno-schedule-insns)
+
 SHARED   := $(wildcard simd/shared/*.c)
 CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c)
@@ -146,12 +149,12 @@ define isa_rules
 $(BUILD)/$(1)/simd/%.o: simd/%.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($(1))"
-	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $$(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
 
 $(BUILD)/$(1)/probe.o: bench/probe.c
 	@mkdir -p $$(@D)
 	@echo "  CC   $$< ($(1))"
-	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
+	$(Q)$(CC) $(CPPFLAGS) -Isimd $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) $$(FLAGS_$(1)) -DISA=$(1) -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
 
