@@ -60,6 +60,10 @@ void network_forward(struct network *network, const float *x, int rows, bool tra
  * forward: the memory of activations is used again. */
 void network_backward(struct network *network, const float *x, const float *dz, int rows);
 
+/* The same, added to the gradients that are there. scratch: network_add_scratch floats, for the gradients of a layer. */
+size_t network_add_scratch(const struct network *network);
+void network_backward_add(struct network *network, const float *x, const float *dz, int rows, float *scratch);
+
 /* Has every tensor of the coming training passes told as it is computed; NULL: no longer. It costs a slow look at each value. */
 void network_watch(struct network *network, watch_fn *watch, void *ctx);
 

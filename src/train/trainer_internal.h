@@ -21,8 +21,6 @@ struct trainer {
     const struct tensor_info *tensors;
     size_t tensor_count;
     float *optim[2];            /* (param_count) each */
-    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
-    size_t buffer_count;
     struct step_memory step;
     struct arena memory;
 

@@ -13,8 +13,7 @@ static void lay_out(struct trainer *t)
 {
     for (int i = 0; i < optim_state_arrays(t->config.optim.kind); i++)
         t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
-    t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, &t->memory);
+    t->step = step_lay_out(t->engine, t->network, &t->config, t->config.batch_size, &t->memory);
 }
 
 static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
@@ -39,12 +38,11 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
         status = plan_steps(t, err);
     if (status == SIMCLR_OK) {
         t->config.network.seed = t->config.seed;
-        status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
+        status = network_create(&t->network, &t->config.network, t->engine, 2 * step_pass_images(&t->config, t->config.batch_size), true, err);
     }
     if (status != SIMCLR_OK)
         return status;
     network_params(t->network, &t->param_count);
-    network_buffers(t->network, &t->buffer_count);
     t->tensors = network_param_list(t->network, &t->tensor_count);
     lay_out(t);
     if (arena_commit(&t->memory))
