@@ -33,6 +33,8 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     }
     char *p = arena->base ? arena->base + arena->used : NULL;
     arena->used += bytes;
+    if (arena->tally)
+        *arena->tally += bytes;
     return p;
 }
 
@@ -43,6 +45,7 @@ int arena_commit(struct arena *arena)
     arena->base = alloc_aligned(arena->used ? arena->used : 1, 1);
     arena->capacity = arena->used;
     arena->used = 0;
+    arena->tally = NULL;
     return arena->base ? 0 : -1;
 }
 
@@ -52,19 +55,30 @@ void arena_free(struct arena *arena)
     *arena = (struct arena){0};
 }
 
+/* Rows of activations, panels of weights and the points of Winograd tiles lie in hundreds of 4 KB pages at once: huge ones are worth
+ * 2 to 6 % of a GEMM. */
+static bool is_huge(size_t bytes)
+{
+    return bytes >= 2 * HUGE_PAGE && bytes <= SIZE_MAX - HUGE_PAGE;
+}
+
+size_t aligned_bytes(size_t bytes)
+{
+    if (round_up(bytes, 1, &bytes))
+        return SIZE_MAX;
+    return is_huge(bytes) ? (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : bytes;
+}
+
 void *alloc_aligned(size_t count, size_t size)
 {
     size_t bytes;
     if (round_up(count, size, &bytes))
         return NULL;
-    /* Rows of activations, panels of weights and the points of Winograd tiles lie in hundreds of 4 KB pages at once: huge ones are
-     * worth 2 to 6 % of a GEMM. */
-    bool huge = bytes >= 2 * HUGE_PAGE && bytes <= SIZE_MAX - HUGE_PAGE;
+    bool huge = is_huge(bytes);
     size_t left = huge ? memory_available() : 0;
     if (left && bytes > left)
         return NULL;
-    if (huge)
-        bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    bytes = aligned_bytes(bytes);
     void *p = aligned_alloc(huge ? HUGE_PAGE : ALIGNMENT, bytes ? bytes : ALIGNMENT);
 #ifdef MADV_HUGEPAGE
     if (p && huge)

@@ -12,6 +12,7 @@ struct arena {
     size_t used;     /* bytes handed out so far, each piece rounded up to 64 */
     size_t capacity; /* bytes at base; 0 while measuring */
     int overflow;    /* set once a size did not fit size_t, or capacity was exceeded */
+    size_t *tally;   /* where what is handed out is added up, beside `used`; NULL: nowhere */
 };
 
 /* count * size bytes, 64-byte aligned; zeroed in a block of arena_commit. NULL while measuring or on overflow. */
@@ -25,5 +26,8 @@ void arena_free(struct arena *arena);
 /* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with free(). Blocks of megabytes are refused where they are more
  * than memory_available(), for the system would grant them, and kill the process that uses them. */
 void *alloc_aligned(size_t count, size_t size);
+
+/* The memory that alloc_aligned takes for so many bytes: all of it is touched. SIZE_MAX: more than there can be. */
+size_t aligned_bytes(size_t bytes);
 
 #endif

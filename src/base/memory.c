@@ -57,3 +57,9 @@ size_t memory_available(void)
     }
     return known(bytes);
 }
+
+size_t memory_resident(void)
+{
+    uint64_t kilobytes = cgroup_number("/proc/self", "status", "VmRSS:");
+    return kilobytes == UINT64_MAX ? 0 : known(1024 * kilobytes);
+}

@@ -11,4 +11,7 @@ size_t memory_available(void);
 /* The first two, from the files below root ("": the system's own). */
 size_t memory_available_below(const char *root);
 
+/* Bytes of this process that lie in memory now, its program and libraries included; 0 where that is not known. */
+size_t memory_resident(void);
+
 #endif

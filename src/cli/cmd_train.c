@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/run_options.h"
 
 #include "base/status.h"
 #include "base/text.h"
@@ -19,135 +20,48 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, MOST_OPTIONS = 96 };
-enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that change them */
+enum { PATH_SIZE = 4096 };
 
 struct train_command {
-    struct train_config config;
-    const char *output, *config_file, *isa;
-    bool resume, help, no_data;
-    int threads;
+    struct run_options options;
+    const char *output;
+    bool resume;
     bool made_folder;
     char run[PATH_SIZE];
 };
 
 /* ---- Options ---- */
 
-static enum simclr_status ignore(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+static size_t list_own_options(struct option own[3], struct train_command *c)
 {
-    (void)option, (void)text, (void)label, (void)err;
-    return SIMCLR_OK;
+    own[0] = (struct option){.name = "output", .letter = 'o', .group = "Run", .value = "RUN", .set = option_text, .target = &c->output,
+                             .help = "folder of the run; default: a new one under runs/"};
+    own[1] = (struct option){.name = "resume", .group = "Run", .set = option_switch, .target = &c->resume,
+                             .help = "go on from the newest checkpoint in RUN, or begin if there is none"};
+    own[2] = run_config_option(&c->options, "Run");
+    return 3;
 }
 
-/* The command's own options, then every setting. */
-static size_t list_options(struct option options[MOST_OPTIONS], struct train_command *c)
-{
-    const struct option own[] = {
-        {.name = "output", .letter = 'o', .group = "Run", .value = "RUN", .set = option_text, .target = &c->output,
-         .help = "folder of the run; default: a new one under runs/"},
-        {.name = "resume", .group = "Run", .set = option_switch, .target = &c->resume,
-         .help = "go on from the newest checkpoint in RUN, or begin if there is none"},
-        {.name = "config", .group = "Run", .value = "FILE", .set = option_text, .target = &c->config_file,
-         .help = "take settings from a run's config.json; options override it"},
-    };
-    size_t n = sizeof own / sizeof own[0], settings_count;
-    memcpy(options, own, sizeof own);
-    n += cli_common_options(options + n, "Run", &c->threads, &c->isa, &c->help);
-    const struct setting *settings = train_settings(&settings_count);
-    for (size_t i = 0; i < settings_count && n < MOST_OPTIONS; i++) {
-        const struct setting *s = &settings[i];
-        options[n] = cli_setting(s, &c->config);
-        options[n++].rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST;
-    }
-    return n;
-}
+static const char usage[] =
+    "Usage: simclr train [DATA] [OPTION...]\n\n"
+    "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images,\n"
+    "CIFAR-10/100 or STL-10 in binary form, or a .npy of (N, H, W, C) bytes; without it\n"
+    CLI_DEFAULT_DATA " if it is there, else a generated set.\n"
+    "A switch is turned off by --no-NAME. Defaults are in [brackets].\n\n"
+    "Ctrl-C, SIGTERM or a closed terminal (SIGHUP) save a checkpoint and stop; a second one quits at\n"
+    "once. Exit codes: 0 done, 1 failed, 2 misused, 130, 143 or 129 stopped by those signals.\n";
 
-/* Adds "[default]" to the help of the settings from `first` on. */
-static void add_defaults(struct option *options, size_t first, size_t count, char text[][192])
+/* Settings of the run that is resumed, unless --config names others. */
+static enum simclr_status resumed_config(void *ctx, const char **file, struct simclr_error *err)
 {
-    struct train_config config;
-    train_defaults(&config);
-    for (size_t i = first; i < count; i++) {
-        const struct setting *s = options[i].data;
-        char *value = train_setting_text(&config, s);
-        size_t length = value ? strlen(value) : 0, quote = length > 1 && value[0] == '"';
-        if (length > 2 * quote && s->value && s->type != SETTING_FLOAT) {
-            snprintf(text[i], sizeof text[i], "%s [%.*s]", s->help, (int)(length - 2 * quote), value + quote);
-            options[i].help = text[i];
-        }
-        free(value);
-    }
-}
-
-static void help(struct option *options, size_t first, size_t count)
-{
-    static char text[MOST_OPTIONS][192];
-    add_defaults(options, first, count, text);
-    printf("Usage: simclr train [DATA] [OPTION...]\n\n"
-           "Trains an encoder on images without labels. DATA is a folder of JPEG, PNG or BMP images,\n"
-           "CIFAR-10/100 or STL-10 in binary form, or a .npy of (N, H, W, C) bytes; without it\n"
-           CLI_DEFAULT_DATA " if it is there, else a generated set.\n"
-           "A switch is turned off by --no-NAME. Defaults are in [brackets].\n\n"
-           "Ctrl-C, SIGTERM or a closed terminal (SIGHUP) save a checkpoint and stop; a second one quits at\n"
-           "once. Exit codes: 0 done, 1 failed, 2 misused, 130, 143 or 129 stopped by those signals.\n");
-    options_help(stdout, options, count);
-}
-
-/* Settings of lower precedence than the command line: defaults, then the run that is resumed, or --config. */
-static enum simclr_status load_base(struct train_command *c, bool *loaded, struct simclr_error *err)
-{
-    char path[PATH_SIZE];
-    *loaded = false;
-    train_defaults(&c->config);
+    struct train_command *c = ctx;
     if (c->resume && !c->output)
         return fail(err, SIMCLR_ERR_USAGE, "--resume needs the run's folder: -o RUN");
-    if (c->config_file) {
-        *loaded = true;
-        return train_config_load(&c->config, c->config_file, err);
-    }
-    if (!c->resume)
+    if (*file || !c->resume)
         return SIMCLR_OK;
-    if (snprintf(path, sizeof path, "%s/config.json", c->output) >= PATH_SIZE || access(path, F_OK) != 0)
-        return SIMCLR_OK;
-    *loaded = true;
-    return train_config_load(&c->config, path, err);
-}
-
-/* The same table twice: first only what says where settings come from, then the settings over them. */
-static enum simclr_status parse(struct train_command *c, int argc, char **argv, struct simclr_error *err)
-{
-    struct option options[MOST_OPTIONS];
-    const char *data = NULL;
-    bool loaded;
-    size_t rest, n = list_options(options, c), run_options = 0;
-    while (run_options < n && options[run_options].set != cli_set_setting)
-        run_options++;
-    for (size_t i = run_options; i < n; i++)
-        options[i].set = ignore;
-    enum simclr_status status = options_parse(argc, argv, options, n, "simclr train", &data, 1, &rest, err);
-    if (status != SIMCLR_OK)
-        return status;
-    if (c->help) {
-        help(options, run_options, n);
-        return SIMCLR_OK;
-    }
-    status = load_base(c, &loaded, err);
-    if (status != SIMCLR_OK)
-        return status;
-    for (size_t i = run_options; i < n; i++)
-        options[i].set = cli_set_setting;
-    status = options_parse(argc, argv, options, n, "simclr train", &data, 1, &rest, err);
-    if (status == SIMCLR_OK && rest > 0)
-        status = train_setting_set(&c->config, options[run_options].data, data, "DATA", err);
-    if (status != SIMCLR_OK)
-        return status;
-    if (rest > 0 && !c->config.data[0])
-        return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to train on the generated set");
-    if (!c->config.data[0] && !loaded) {
-        c->no_data = true;
-        cli_default_data(&c->config);
-    }
-    return train_config_settle(&c->config, err);
+    if (snprintf(c->run, sizeof c->run, "%s/config.json", c->output) < PATH_SIZE && access(c->run, F_OK) == 0)
+        *file = c->run;
+    return SIMCLR_OK;
 }
 
 /* ---- The run folder ---- */
@@ -195,7 +109,7 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
         return SIMCLR_OK;
     }
     enum simclr_status status = folder_create("runs", err);
-    data_name(name, c->config.data);
+    data_name(name, c->options.config.data);
     for (int i = 1; status == SIMCLR_OK; i++) {
         snprintf(c->run, sizeof c->run, "runs/%s-%d", name, i);
         c->made_folder = mkdir(c->run, 0777) == 0;
@@ -212,9 +126,9 @@ static enum simclr_status choose_folder(struct train_command *c, struct simclr_e
 static void announce(const struct train_command *c, const struct engine *engine)
 {
     char data[PATH_SIZE], run[PATH_SIZE];
-    if (c->no_data)
+    if (c->options.no_data)
         printf("no DATA given: training on %s\n",
-               c->config.data[0] ? text_printable(data, sizeof data, c->config.data) : "the generated set of shapes");
+               c->options.config.data[0] ? text_printable(data, sizeof data, c->options.config.data) : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\nrun folder: %s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
            engine->threads == 1 ? "" : "s", text_printable(run, sizeof run, c->run));
 }
@@ -251,7 +165,7 @@ static void summarize(const struct train_command *c, const struct train_result *
         printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
     else if (result->trained == 0)
         printf("the run was complete; nothing was left to train\n");
-    else if (c->config.knn_every > 0)
+    else if (c->options.config.knn_every > 0)
         printf("no kNN figure: the images have no labels\n");
     printf("\nrun folder: %s\n", run);
     printf("  config.json    every setting; repeat the run with --config %s/config.json\n", run);
@@ -260,24 +174,26 @@ static void summarize(const struct train_command *c, const struct train_result *
            "      file = \"%s\"\n"
            "      model.load_state_dict(safetensors.torch.load_file(file), strict=False)\n",
            checkpoint + (strncmp(checkpoint, run, strlen(run)) == 0 ? strlen(run) + 1 : 0), checkpoint);
-    if (!c->config.data[0])
+    if (!c->options.config.data[0])
         printf("next: your own images, 'simclr train FOLDER -o runs/mine'\n");
     else
-        printf("next: more epochs ('--epochs %d -o ANOTHER') or larger batches often do better\n", 4 * c->config.epochs);
+        printf("next: more epochs ('--epochs %d -o ANOTHER') or larger batches often do better\n", 4 * c->options.config.epochs);
 }
 
 int cmd_train(int argc, char **argv)
 {
-    struct train_command c = {.threads = 0};
+    struct train_command c = {0};
+    struct option own[MOST_OWN_OPTIONS];
+    const struct run_command command = {"simclr train", usage, own, list_own_options(own, &c), resumed_config, &c};
     struct engine engine;
     struct train_result result;
     struct simclr_error err = {.text = ""};
-    enum simclr_status status = parse(&c, argc, argv, &err);
-    if (status != SIMCLR_OK || c.help)
+    enum simclr_status status = run_options_parse(&c.options, &command, argc, argv, &err);
+    if (status != SIMCLR_OK || c.options.help)
         return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
-    status = cli_engine(&engine, c.isa, c.threads, &err);
+    status = cli_engine(&engine, c.options.isa, c.options.threads, &err);
     if (status == SIMCLR_OK) {
-        make_absolute(&c.config);
+        make_absolute(&c.options.config);
         status = choose_folder(&c, &err);
     }
     if (status != SIMCLR_OK)
@@ -285,7 +201,7 @@ int cmd_train(int argc, char **argv)
     cli_catch_stop();
     engine.stop = cli_stopped;
     struct report r = {.command = &c, .engine = &engine, .progress = progress_begin(stdout)};
-    status = train_run(&c.config, c.run, c.resume, &engine, report, &r, &result, &err);
+    status = train_run(&c.options.config, c.run, c.resume, &engine, report, &r, &result, &err);
     progress_end(&r.progress);
     if (status != SIMCLR_OK) {
         if (c.made_folder && rmdir(c.run) == 0 && !c.output) /* only if nothing was written into it */

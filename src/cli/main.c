@@ -14,6 +14,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"train", "train an encoder on images without labels", cmd_train},
+    {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
         printf("simclr %s\n", SIMCLR_VERSION);
         return EXIT_DONE;
     }
-    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0)
+    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0 || strcmp(name, "plan") == 0)
         sleep_while_waiting(argv);
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)

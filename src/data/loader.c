@@ -87,6 +87,15 @@ void loader_cache(struct loader *l, size_t bytes, bool all)
     atomic_init(&l->cache_left, bytes);
 }
 
+size_t loader_cached(const struct loader *l, size_t image_bytes, size_t bytes)
+{
+    enum { BLOCK = 16 }; /* of malloc's own */
+    if (bytes == 0 || dataset_is_raw(l->dataset))
+        return 0;
+    size_t images = image_bytes > 0 && bytes / image_bytes < l->count ? bytes / image_bytes : l->count;
+    return l->count * sizeof *l->cache + images * (image_bytes + BLOCK);
+}
+
 void loader_free(struct loader *l)
 {
     if (!l)
@@ -411,6 +420,15 @@ size_t loader_size(const struct loader *l)
 size_t loader_image_floats(const struct loader *l)
 {
     return (size_t)l->config.image_size * (size_t)l->config.image_size * (size_t)l->config.channels;
+}
+
+/* A thread that decodes holds the file, its planes and its pixels: 3 bytes of each at most, but for pictures that hardly shrink. */
+size_t loader_scratch(const struct loader *l, int h, int w, int batch)
+{
+    enum { DECODING = 9, LISTS = 4 /* of indices, for two batches each: ahead, and the prefetcher's */ };
+    size_t pixels = (size_t)h * (size_t)w, order = l->count * (sizeof *l->order + sizeof *l->state);
+    size_t thread = augment_scratch(h, w, l->config.channels, l->config.image_size) + DECODING * pixels;
+    return order + (size_t)l->engine->threads * thread + LISTS * 2 * (size_t)batch * sizeof *l->ahead;
 }
 
 static int by_index(const void *a, const void *b)

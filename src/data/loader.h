@@ -44,6 +44,12 @@ double loader_busy(const struct loader *loader);
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */
 
+/* Bytes that loader_cache will keep, with what lists them, if its images have image_bytes each. */
+size_t loader_cached(const struct loader *loader, size_t image_bytes, size_t bytes);
+
+/* Bytes that it takes beside its list and its cache while it works on batches of images of h x w. */
+size_t loader_scratch(const struct loader *loader, int h, int w, int batch);
+
 /* Broken images met so far, in order of their index: "path: reason" each. Valid until the next call of this function; NULL although there
  * are some: no memory. */
 size_t loader_broken(struct loader *loader, const char *const **messages);

@@ -199,9 +199,21 @@ static enum simclr_status count_labels(size_t *labelled, const char *what, const
     return SIMCLR_OK;
 }
 
-static void lay_out(struct search *s, struct arena *arena, int workspaces)
+static size_t tiles_of(size_t query_rows)
 {
-    size_t tiles = (s->query_rows + QUERIES - 1) / QUERIES;
+    return (query_rows + QUERIES - 1) / QUERIES;
+}
+
+static int workspaces_of(const struct search *s)
+{
+    size_t tiles = tiles_of(s->query_rows);
+    return (size_t)s->engine->threads < tiles ? s->engine->threads : (int)tiles;
+}
+
+static void lay_out(struct search *s, struct arena *arena)
+{
+    size_t tiles = tiles_of(s->query_rows);
+    int workspaces = workspaces_of(s);
     s->right = arena_alloc(arena, tiles, sizeof *s->right);
     s->workspaces = arena_alloc(arena, (size_t)workspaces, sizeof *s->workspaces);
     for (int i = 0; i < workspaces; i++) {
@@ -213,6 +225,14 @@ static void lay_out(struct search *s, struct arena *arena, int workspaces)
         if (s->workspaces)
             s->workspaces[i] = work;
     }
+}
+
+size_t knn_scratch(const struct engine *engine, size_t query_rows, int d, int classes, int k)
+{
+    struct search s = {.engine = engine, .query_rows = query_rows, .d = d, .classes = classes, .k = k};
+    struct arena arena = {0};
+    lay_out(&s, &arena);
+    return arena.overflow ? SIZE_MAX : arena.used;
 }
 
 enum simclr_status knn_classify(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels,
@@ -243,15 +263,14 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
         .k = (size_t)k < neighbours ? k : (int)neighbours,
         .temperature = temperature,
     };
-    size_t tiles = (query_rows + QUERIES - 1) / QUERIES;
-    int workspaces = (size_t)engine->threads < tiles ? engine->threads : (int)tiles;
+    size_t tiles = tiles_of(query_rows);
     struct arena arena = {0};
-    lay_out(&s, &arena, workspaces);
+    lay_out(&s, &arena);
     size_t bytes = arena.used;
     if (arena_commit(&arena))
         return fail(err, SIMCLR_ERR_MEMORY, "kNN: no %zu bytes of memory for %d neighbours of %d queries at a time; lower k", bytes,
-                    s.k, workspaces * QUERIES);
-    lay_out(&s, &arena, workspaces);
+                    s.k, workspaces_of(&s) * QUERIES);
+    lay_out(&s, &arena);
     normalize(engine, bank, bank_rows, d);
     normalize(engine, query, query_rows, d);
     par_for(engine->threads, tiles, search_tile, &s);

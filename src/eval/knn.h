@@ -14,4 +14,7 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
                                 size_t bank_rows, float *query, const int *query_labels, size_t query_rows, int d, int classes,
                                 int k, double temperature, struct simclr_error *err);
 
+/* Bytes that it takes meanwhile, at most. */
+size_t knn_scratch(const struct engine *engine, size_t query_rows, int d, int classes, int k);
+
 #endif

@@ -36,6 +36,7 @@ struct network {
     int max_rows;
     bool training;
     struct arena arena;
+    struct network_size size;
     float *params, *grads, *buffers;
     float *fresh;                /* one node's gradients before they are added to grads; NULL: they are written there */
     char *activations;           /* what plan lays out */
@@ -108,17 +109,48 @@ static void *at(const struct network *n, int node, enum plan_slot slot)
     return n->activations && buffer->bytes ? n->activations + buffer->offset : NULL;
 }
 
+/* The last of the parameters of a node that has any: they lie one behind the other, from its weight on. */
+static int last_param(const struct node *node)
+{
+    return node->norm ? node->gain + 1 : node->bias;
+}
+
+/* With the gaps between them. */
+static size_t param_floats(const struct network *n, const struct node *node)
+{
+    if (node->weight < 0)
+        return 0;
+    const struct tensor_info *first = &n->net.params[node->weight], *last = &n->net.params[last_param(node)];
+    return last->offset + last->count - first->offset;
+}
+
+static size_t most_param_floats(const struct network *n)
+{
+    size_t most = 0;
+    for (int i = 0; i < n->net.count; i++)
+        most = larger(most, param_floats(n, &n->net.nodes[i]));
+    return most;
+}
+
 /* Run twice: to measure, and to hand out. */
 static void lay_out(struct network *n, struct scratch_bytes scratch)
 {
     struct arena *arena = &n->arena;
+    struct network_size *size = &n->size;
+    *size = (struct network_size){.params = n->net.param_floats, .buffers = n->net.buffer_floats, .layer_params = most_param_floats(n),
+                                  .feature_dim = network_feature_dim(n)};
+    arena->tally = &size->weights;
     n->params = arena_alloc(arena, n->net.param_floats, sizeof(float));
-    n->buffers = arena_alloc(arena, n->net.buffer_floats, sizeof(float));
+    arena->tally = &size->gradients;
     if (n->training)
         n->grads = arena_alloc(arena, n->net.param_floats, sizeof(float));
+    arena->tally = &size->scratch;
     n->scratch = arena_alloc(arena, scratch.layer, 1);
     n->norm_scratch = arena_alloc(arena, scratch.norm, 1);
+    arena->tally = &size->activations;
     n->activations = arena_alloc(arena, n->plan.bytes, 1);
+    arena->tally = &size->statistics;
+    n->buffers = arena_alloc(arena, n->net.buffer_floats, sizeof(float));
     for (int i = 0; i < n->net.count; i++) {
         const struct node *node = &n->net.nodes[i];
         struct node_memory *m = &n->memory[i];
@@ -133,18 +165,56 @@ static void lay_out(struct network *n, struct scratch_bytes scratch)
             m->invstd = arena_alloc(arena, (size_t)node->shape.k, sizeof(float));
         }
     }
+    size->memory = aligned_bytes(arena->used);
 }
 
-static enum simclr_status plan_memory(struct network *n, const struct network_config *config, struct simclr_error *err)
+/* Everything but the memory itself. */
+static enum simclr_status describe(struct network *n, struct scratch_bytes *scratch, const struct network_config *config,
+                                   const struct engine *engine, int max_rows, bool training, struct simclr_error *err)
 {
+    if (max_rows < 1 || max_rows > MAX_ROWS)
+        return fail(err, SIMCLR_ERR_USAGE, "a pass of %d images is not supported; choose 1 to %d", max_rows, MAX_ROWS);
+    n->engine = *engine;
+    n->max_rows = max_rows;
+    n->training = training;
+    enum simclr_status status = resnet_build(&n->net, config, err);
+    if (status)
+        return status;
     /* Sizes beyond any machine are refused before layer code computes with them. */
     const size_t limit = SIZE_MAX / 4096;
     if (plan_network(&n->plan, &n->net, n->max_rows, n->training) || n->plan.bytes > limit)
         return fail(err, SIMCLR_ERR_MEMORY,
                     "a pass of %d images of %d x %d is beyond what memory can address; lower the batch or image size", n->max_rows,
                     config->image_size, config->image_size);
-    struct scratch_bytes scratch = scratch_bytes(n);
-    lay_out(n, scratch);
+    *scratch = scratch_bytes(n);
+    lay_out(n, *scratch);
+    return SIMCLR_OK;
+}
+
+static struct network *new_network(struct simclr_error *err)
+{
+    struct network *n = calloc(1, sizeof *n);
+    if (!n)
+        fail(err, SIMCLR_ERR_MEMORY, "no memory for the network's description");
+    return n;
+}
+
+enum simclr_status network_measure(struct network_size *size, const struct network_config *config, const struct engine *engine,
+                                   int max_rows, bool training, struct simclr_error *err)
+{
+    struct scratch_bytes scratch;
+    struct network *n = new_network(err);
+    if (!n)
+        return SIMCLR_ERR_MEMORY;
+    enum simclr_status status = describe(n, &scratch, config, engine, max_rows, training, err);
+    *size = n->size;
+    network_free(n);
+    return status;
+}
+
+static enum simclr_status allocate(struct network *n, struct scratch_bytes scratch, const struct network_config *config,
+                                   struct simclr_error *err)
+{
     size_t bytes = n->arena.used, left = memory_available();
     if (arena_commit(&n->arena))
         return fail(err, SIMCLR_ERR_MEMORY,
@@ -160,17 +230,13 @@ enum simclr_status network_create(struct network **network, const struct network
                                   int max_rows, bool training, struct simclr_error *err)
 {
     *network = NULL;
-    if (max_rows < 1 || max_rows > MAX_ROWS)
-        return fail(err, SIMCLR_ERR_USAGE, "a pass of %d images is not supported; choose 1 to %d", max_rows, MAX_ROWS);
-    struct network *n = calloc(1, sizeof *n);
+    struct scratch_bytes scratch;
+    struct network *n = new_network(err);
     if (!n)
-        return fail(err, SIMCLR_ERR_MEMORY, "no memory for the network's description");
-    n->engine = *engine;
-    n->max_rows = max_rows;
-    n->training = training;
-    enum simclr_status status = resnet_build(&n->net, config, err);
+        return SIMCLR_ERR_MEMORY;
+    enum simclr_status status = describe(n, &scratch, config, engine, max_rows, training, err);
     if (!status)
-        status = plan_memory(n, config, err);
+        status = allocate(n, scratch, config, err);
     if (status) {
         network_free(n);
         return status;
@@ -249,21 +315,6 @@ static float *grad(const struct network *n, const struct node *node, int index)
 {
     size_t at = n->net.params[index].offset;
     return n->fresh ? n->fresh + (at - n->net.params[node->weight].offset) : n->grads + at;
-}
-
-/* The last of the parameters of a node that has any: they lie one behind the other, from its weight on. */
-static int last_param(const struct node *node)
-{
-    return node->norm ? node->gain + 1 : node->bias;
-}
-
-/* With the gaps between them. */
-static size_t param_floats(const struct network *n, const struct node *node)
-{
-    if (node->weight < 0)
-        return 0;
-    const struct tensor_info *first = &n->net.params[node->weight], *last = &n->net.params[last_param(node)];
-    return last->offset + last->count - first->offset;
 }
 
 static struct norm_params norm_params(const struct network *n, const struct node *node)
@@ -480,14 +531,6 @@ void network_backward(struct network *network, const float *x, const float *dz, 
         backward_node(network, i, x, rows);
 }
 
-size_t network_add_scratch(const struct network *network)
-{
-    size_t most = 0;
-    for (int i = 0; i < network->net.count; i++)
-        most = larger(most, param_floats(network, &network->net.nodes[i]));
-    return most;
-}
-
 void network_backward_add(struct network *network, const float *x, const float *dz, int rows, float *scratch)
 {
     network->fresh = scratch;
@@ -505,6 +548,11 @@ int network_feature_dim(const struct network *network)
 size_t network_memory(const struct network *network)
 {
     return network->arena.capacity;
+}
+
+const struct network_size *network_sizes(const struct network *network)
+{
+    return &network->size;
 }
 
 float *network_params(struct network *network, size_t *count)

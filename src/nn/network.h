@@ -40,6 +40,15 @@ struct tensor_info {
 
 struct network;
 
+/* What a network takes, in floats and bytes. */
+struct network_size {
+    size_t params, buffers; /* floats of the two arrays */
+    size_t layer_params;    /* floats of the parameters of the layer that has most */
+    int feature_dim;
+    size_t weights, gradients, statistics, activations, scratch; /* bytes; scratch alone depends on ISA and threads */
+    size_t memory;                                               /* bytes of all */
+};
+
 /* Plans and allocates for up to max_rows images (views) a pass; training == false leaves gradients and what only they need out, and
  * allows only passes without training. The engine is copied. Nothing is allocated later.
  * Initialises parameters from config->seed: convolutions He-normal (fan out, ReLU), norm gain 1 and bias 0, linear layers
@@ -48,8 +57,13 @@ enum simclr_status network_create(struct network **network, const struct network
                                   int max_rows, bool training, struct simclr_error *err);
 void network_free(struct network *network);
 
+/* The size of what network_create would make, from the code that lays it out; nothing of it is allocated. */
+enum simclr_status network_measure(struct network_size *size, const struct network_config *config, const struct engine *engine,
+                                   int max_rows, bool training, struct simclr_error *err);
+
 int network_feature_dim(const struct network *network); /* of h */
 size_t network_memory(const struct network *network);   /* bytes planned */
+const struct network_size *network_sizes(const struct network *network);
 
 /* x (rows, S, S, C), 1 <= rows <= max_rows -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until
  * the next forward pass.
@@ -60,8 +74,7 @@ void network_forward(struct network *network, const float *x, int rows, bool tra
  * forward: the memory of activations is used again. */
 void network_backward(struct network *network, const float *x, const float *dz, int rows);
 
-/* The same, added to the gradients that are there. scratch: network_add_scratch floats, for the gradients of a layer. */
-size_t network_add_scratch(const struct network *network);
+/* The same, added to the gradients that are there. scratch: layer_params floats of network_sizes. */
 void network_backward_add(struct network *network, const float *x, const float *dz, int rows, float *scratch);
 
 /* Has every tensor of the coming training passes told as it is computed; NULL: no longer. It costs a slow look at each value. */

@@ -216,7 +216,8 @@ static void lay_out(struct replayer *r, size_t params)
 {
     for (int i = 0; i < optim_state_arrays(r->config.optim.kind); i++)
         r->optim[i] = arena_alloc(&r->arena, params, sizeof(float));
-    r->memory = step_lay_out(r->engine, r->network, &r->config, r->replay->images, &r->arena);
+    r->memory = step_lay_out(r->engine, r->network, network_sizes(r->network), &r->config, r->replay->images,
+                             step_pass_images(&r->config, r->replay->images), &r->arena);
 }
 
 static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)

@@ -39,19 +39,67 @@ static enum simclr_status resolve_shape(struct train_config *config, const struc
     return SIMCLR_OK;
 }
 
+enum { PARTS = 3 };
+
+static void list_parts(struct loader *parts[PARTS], const struct run_data *data)
+{
+    parts[0] = data->train;
+    parts[1] = data->bank == data->train ? NULL : data->bank;
+    parts[2] = data->test;
+}
+
 /* AUTO: half of what is free stays so, for kNN's features, checkpoints, and other programs. RAM: an eighth does, and each part has a
  * share by its images. What is free may not be known. */
+static size_t cache_budget(struct loader *const parts[PARTS], int part, enum cache_mode mode, size_t available)
+{
+    size_t images = 0;
+    for (int i = 0; i < PARTS; i++)
+        images += parts[i] ? loader_size(parts[i]) : 0;
+    if (mode == CACHE_RAM)
+        return (size_t)((double)((available ? available : SIZE_MAX) / 8 * 7) * ((double)loader_size(parts[part]) / (double)images));
+    return mode == CACHE_AUTO ? available / 16 * (part == 0 ? 6 : 1) : 0;
+}
+
 void run_data_cache(struct run_data *data, enum cache_mode mode)
 {
-    struct loader *parts[3] = {data->train, data->bank == data->train ? NULL : data->bank, data->test};
-    size_t available = memory_available(), most = (available ? available : SIZE_MAX) / 8 * 7, images = 0;
-    for (int i = 0; i < 3 && mode == CACHE_RAM; i++)
-        images += parts[i] ? loader_size(parts[i]) : 0;
-    for (int i = 0; i < 3; i++)
-        if (parts[i] && mode == CACHE_RAM)
-            loader_cache(parts[i], (size_t)((double)most * ((double)loader_size(parts[i]) / (double)images)), true);
-        else if (parts[i] && mode == CACHE_AUTO)
-            loader_cache(parts[i], available / 16 * (i == 0 ? 6 : 1), false);
+    struct loader *parts[PARTS];
+    size_t available = memory_available();
+    list_parts(parts, data);
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i])
+            loader_cache(parts[i], cache_budget(parts, i, mode, available), mode == CACHE_RAM);
+}
+
+enum simclr_status run_data_sample(struct image_sample *sample, const struct run_data *data, struct simclr_error *err)
+{
+    enum { MOST = 16 };
+    size_t size = dataset_size(data->train_set), step = size > MOST ? size / MOST : 1, read = 0;
+    enum simclr_status status = SIMCLR_OK;
+    *sample = (struct image_sample){0};
+    for (size_t i = 0; i < size / step && read < MOST; i++) {
+        struct image image;
+        status = dataset_read(data->train_set, i * step, &image, err);
+        if (status != SIMCLR_OK)
+            continue;
+        read++;
+        sample->h = image.h > sample->h ? image.h : sample->h;
+        sample->w = image.w > sample->w ? image.w : sample->w;
+        sample->bytes += (double)image.h * image.w * image.c;
+        image_release(&image);
+    }
+    sample->bytes /= (double)(read ? read : 1);
+    return read ? SIMCLR_OK : status;
+}
+
+size_t run_data_cached(const struct run_data *data, enum cache_mode mode, const struct image_sample *sample, size_t available)
+{
+    struct loader *parts[PARTS];
+    size_t bytes = 0;
+    list_parts(parts, data);
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i])
+            bytes += loader_cached(parts[i], (size_t)sample->bytes, cache_budget(parts, i, mode, available));
+    return bytes;
 }
 
 struct items {

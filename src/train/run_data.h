@@ -20,6 +20,16 @@ void run_data_close(struct run_data *data);
 /* Before the first batch, when all else is allocated: how much of the decoded images is kept in memory. Changes no result. */
 void run_data_cache(struct run_data *data, enum cache_mode mode);
 
+/* What a few images, spread over what is trained on, say of all. Without any that can be read, the error of the last. */
+struct image_sample {
+    int h, w;     /* the largest of both */
+    double bytes; /* decoded, on average */
+};
+enum simclr_status run_data_sample(struct image_sample *sample, const struct run_data *data, struct simclr_error *err);
+
+/* Bytes of decoded images that run_data_cache will keep in memory if so many are available then. */
+size_t run_data_cached(const struct run_data *data, enum cache_mode mode, const struct image_sample *sample, size_t available);
+
 /* The two parts of run_data_open that pack shares: the sets alone (evaluated false: only what is trained on), and the image size
  * that a set gets when none is asked for. */
 enum simclr_status run_data_sets(struct run_data *data, const char *path, const struct dataset_options *options, bool evaluated,

@@ -13,24 +13,26 @@ int step_pass_images(const struct train_config *config, int images)
     return config->micro_batch ? min_int(config->micro_batch, images) : images;
 }
 
-struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct train_config *config, int images,
-                                struct arena *arena)
+struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct network_size *sizes,
+                                const struct train_config *config, int images, int micro, struct arena *arena)
 {
     const struct network_config *c = &config->network;
-    int micro = step_pass_images(config, images);
-    size_t side = (size_t)c->image_size, rows = 2 * (size_t)images, pass_rows = 2 * (size_t)micro, d = (size_t)c->out_dim, buffers;
-    network_buffers(network, &buffers);
-    return (struct step_memory){
-        .engine = engine, .network = network, .micro = micro, .image_floats = side * side * (size_t)c->channels, .out_dim = c->out_dim,
-        .temperature = (float)config->temperature,
-        .views = arena_alloc(arena, pass_rows, side * side * (size_t)c->channels * sizeof(float)),
-        .z = arena_alloc(arena, rows * d, sizeof(float)),
-        .dz = arena_alloc(arena, rows * d, sizeof(float)),
-        .pass_dz = arena_alloc(arena, pass_rows * d, sizeof(float)),
-        .fresh = arena_alloc(arena, micro < images ? network_add_scratch(network) : 0, sizeof(float)),
-        .statistics = arena_alloc(arena, buffers, sizeof(float)),
-        .loss_scratch = arena_alloc(arena, ntxent_scratch(engine, 2 * images, c->out_dim), 1),
-    };
+    size_t side = (size_t)c->image_size, rows = 2 * (size_t)images, pass_rows = 2 * (size_t)micro, d = (size_t)c->out_dim;
+    struct step_memory m = {.engine = engine, .network = network, .micro = micro, .image_floats = side * side * (size_t)c->channels,
+                            .out_dim = c->out_dim, .temperature = (float)config->temperature};
+    arena->tally = &m.views_bytes;
+    m.views = arena_alloc(arena, pass_rows * m.image_floats, sizeof(float));
+    arena->tally = &m.loss_bytes;
+    m.z = arena_alloc(arena, rows * d, sizeof(float));
+    m.dz = arena_alloc(arena, rows * d, sizeof(float));
+    m.pass_dz = arena_alloc(arena, pass_rows * d, sizeof(float));
+    m.loss_scratch = arena_alloc(arena, ntxent_scratch(engine, 2 * images, c->out_dim), 1);
+    arena->tally = &m.gradients_bytes;
+    m.fresh = arena_alloc(arena, micro < images ? sizes->layer_params : 0, sizeof(float));
+    arena->tally = &m.statistics_bytes;
+    m.statistics = arena_alloc(arena, sizes->buffers, sizeof(float));
+    arena->tally = NULL;
+    return m;
 }
 
 /* ---- Running statistics ---- */

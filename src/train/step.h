@@ -22,20 +22,22 @@ struct step_memory {
     float *views;       /* (2 micro, S, S, C) of a pass, rows of view 0, then of view 1 */
     float *z, *dz;      /* (2 images, out_dim) of the batch, rows of view 0, then of view 1 */
     float *pass_dz;     /* (2 micro, out_dim) */
-    float *fresh;       /* network_add_scratch, or NULL where a batch is one pass */
+    float *fresh;       /* for network_backward_add; not taken where a batch is one pass */
     float *statistics;  /* the running ones before the step */
     void *loss_scratch; /* ntxent_scratch */
     size_t image_floats; /* S S C */
     int out_dim;
     float temperature;
+    size_t views_bytes, loss_bytes, gradients_bytes, statistics_bytes; /* taken from the arena */
 };
 
 /* Images of a pass through the network, of a batch of so many. */
 int step_pass_images(const struct train_config *config, int images);
 
-/* For steps of up to so many images, from an arena that may be measuring; the network is for 2 step_pass_images rows. */
-struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct train_config *config, int images,
-                                struct arena *arena);
+/* For steps of up to so many images, of which `micro` go through the network at once, from an arena that may be measuring, and then
+ * network may be NULL. sizes: of the network for 2 micro rows. */
+struct step_memory step_lay_out(const struct engine *engine, struct network *network, const struct network_size *sizes,
+                                const struct train_config *config, int images, int micro, struct arena *arena);
 
 /* out (2 count, S, S, C): the views of count images of the batch, from `first` on, view 0 of all, then view 1 of all. Asked for the
  * same images again it gives the same views. */

@@ -256,7 +256,8 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
         return status;
     if (!finite)
         return skip_or_stop(t, &batch, err);
-    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+    size_t params;
+    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &params),
                network_grads(t->network), t->optim, t->state.step + 1 - t->state.skipped, lr_of_step(t, t->state.step));
 
     double weight = (double)batch.images / t->config.batch_size;

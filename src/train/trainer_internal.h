@@ -17,10 +17,10 @@ struct trainer {
     char *settings;             /* what a resumed run must share */
     struct run_data data;
     struct network *network;
-    size_t param_count;
+    struct network_size sizes;
     const struct tensor_info *tensors;
     size_t tensor_count;
-    float *optim[2];            /* (param_count) each */
+    float *optim[2];            /* (sizes.params) each */
     struct step_memory step;
     struct arena memory;
 
@@ -42,6 +42,12 @@ struct trainer {
 /* Data, network and memory of the resolved configuration. trainer_tear_down follows, after an error too. */
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err);
 void trainer_tear_down(struct trainer *t);
+
+/* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
+enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
+
+/* The trainer's own memory beside its network's, from an arena that may be measuring: optim and step. Wants config, engine and sizes. micro_batch: images that go through the network at once. */
+void trainer_lay_out(struct trainer *t, int micro_batch);
 
 /* What a checkpoint of the run holds. */
 struct checkpoint_target trainer_checkpoint(struct trainer *t);

@@ -9,14 +9,14 @@
 
 enum { PATH_SIZE = 4096 };
 
-static void lay_out(struct trainer *t)
+void trainer_lay_out(struct trainer *t, int micro_batch)
 {
     for (int i = 0; i < optim_state_arrays(t->config.optim.kind); i++)
-        t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->step = step_lay_out(t->engine, t->network, &t->config, t->config.batch_size, &t->memory);
+        t->optim[i] = arena_alloc(&t->memory, t->sizes.params, sizeof(float));
+    t->step = step_lay_out(t->engine, t->network, &t->sizes, &t->config, t->config.batch_size, micro_batch, &t->memory);
 }
 
-static enum simclr_status plan_steps(struct trainer *t, struct simclr_error *err)
+enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err)
 {
     struct train_config *c = &t->config;
     size_t images = loader_size(t->data.train), batch = (size_t)c->batch_size;
@@ -35,20 +35,21 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
 {
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
-        status = plan_steps(t, err);
+        status = trainer_plan_steps(t, err);
+    int micro_batch = step_pass_images(&t->config, t->config.batch_size);
     if (status == SIMCLR_OK) {
         t->config.network.seed = t->config.seed;
-        status = network_create(&t->network, &t->config.network, t->engine, 2 * step_pass_images(&t->config, t->config.batch_size), true, err);
+        status = network_create(&t->network, &t->config.network, t->engine, 2 * micro_batch, true, err);
     }
     if (status != SIMCLR_OK)
         return status;
-    network_params(t->network, &t->param_count);
+    t->sizes = *network_sizes(t->network);
     t->tensors = network_param_list(t->network, &t->tensor_count);
-    lay_out(t);
+    trainer_lay_out(t, micro_batch);
     if (arena_commit(&t->memory))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
-    lay_out(t);
+    trainer_lay_out(t, micro_batch);
     run_data_cache(&t->data, t->config.cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)

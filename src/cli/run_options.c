@@ -1,0 +1,102 @@
+#include "cli/run_options.h"
+
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OPTIONS = 96 };
+enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that change them */
+
+static enum simclr_status ignore(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+{
+    (void)option, (void)text, (void)label, (void)err;
+    return SIMCLR_OK;
+}
+
+struct option run_config_option(struct run_options *options, const char *group)
+{
+    return (struct option){.name = "config", .group = group, .value = "FILE", .set = option_text, .target = &options->config_file,
+                           .help = "take settings from a run's config.json; options override it"};
+}
+
+/* The command's own options, then every setting, from *first on. */
+static size_t list_options(struct option list[MOST_OPTIONS], size_t *first, struct run_options *o, const struct run_command *command)
+{
+    size_t n = command->own_count, count;
+    memcpy(list, command->own, n * sizeof *list);
+    n += cli_common_options(list + n, n ? list[0].group : "Options", &o->threads, &o->isa, &o->help);
+    *first = n;
+    const struct setting *settings = train_settings(&count);
+    for (size_t i = 0; i < count && n < MOST_OPTIONS; i++) {
+        const struct setting *s = &settings[i];
+        list[n] = cli_setting(s, &o->config);
+        list[n++].rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST;
+    }
+    return n;
+}
+
+/* Adds "[default]" to the help of the settings from `first` on. */
+static void add_defaults(struct option *options, size_t first, size_t count, char text[][192])
+{
+    struct train_config config;
+    train_defaults(&config);
+    for (size_t i = first; i < count; i++) {
+        const struct setting *s = options[i].data;
+        char *value = train_setting_text(&config, s);
+        size_t length = value ? strlen(value) : 0, quote = length > 1 && value[0] == '"';
+        if (length > 2 * quote && s->value && s->type != SETTING_FLOAT) {
+            snprintf(text[i], sizeof text[i], "%s [%.*s]", s->help, (int)(length - 2 * quote), value + quote);
+            options[i].help = text[i];
+        }
+        free(value);
+    }
+}
+
+static void help(const char *usage, struct option *options, size_t first, size_t count)
+{
+    static char text[MOST_OPTIONS][192];
+    add_defaults(options, first, count, text);
+    fputs(usage, stdout);
+    options_help(stdout, options, count);
+}
+
+/* The same table twice: first only what says where settings come from, then the settings over them. */
+enum simclr_status run_options_parse(struct run_options *o, const struct run_command *command, int argc, char **argv,
+                                     struct simclr_error *err)
+{
+    struct option list[MOST_OPTIONS];
+    const char *data = NULL;
+    size_t rest, first, n = list_options(list, &first, o, command);
+    for (size_t i = first; i < n; i++)
+        list[i].set = ignore;
+    enum simclr_status status = options_parse(argc, argv, list, n, command->name, &data, 1, &rest, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (o->help) {
+        help(command->usage, list, first, n);
+        return SIMCLR_OK;
+    }
+    const char *file = o->config_file;
+    train_defaults(&o->config);
+    if (command->base)
+        status = command->base(command->ctx, &file, err);
+    if (status == SIMCLR_OK && file)
+        status = train_config_load(&o->config, file, err);
+    if (status != SIMCLR_OK)
+        return status;
+    for (size_t i = first; i < n; i++)
+        list[i].set = cli_set_setting;
+    status = options_parse(argc, argv, list, n, command->name, &data, 1, &rest, err);
+    if (status == SIMCLR_OK && rest > 0)
+        status = train_setting_set(&o->config, list[first].data, data, "DATA", err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (rest > 0 && !o->config.data[0])
+        return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to use the generated set");
+    if (!o->config.data[0] && !file) {
+        o->no_data = true;
+        cli_default_data(&o->config);
+    }
+    return train_config_settle(&o->config, err);
+}
