@@ -66,7 +66,7 @@ enum simclr_status bill_make(struct bill *bill, const struct bill_basis *basis, 
     bytes[BILL_LOADER] = loading(data, &basis->images, config->batch_size);
     bytes[BILL_CACHE] = run_data_cached(data, config->cache, &basis->images, basis->available > blocks ? basis->available - blocks : 0);
     bytes[BILL_EVALUATION] = evaluation(config, data, engine, &network, micro_batch);
-    bytes[BILL_CHECKPOINT] = (network.params * (size_t)(1 + optim_state_arrays(config->optim.kind)) + network.buffers) * sizeof(float);
+    bytes[BILL_CHECKPOINT] = network.layer_params * sizeof(float);
     return SIMCLR_OK;
 }
 

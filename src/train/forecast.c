@@ -1,5 +1,6 @@
 #include "train/forecast.h"
 
+#include "train/memory_limit.h"
 #include "train/trainer_internal.h"
 
 enum simclr_status forecast_open(struct forecast *f, const struct train_config *config, const struct engine *engine,
@@ -15,8 +16,12 @@ enum simclr_status forecast_open(struct forecast *f, const struct train_config *
     f->steps = t.steps;
     if (status == SIMCLR_OK)
         status = bill_begin(&f->basis, &f->data, err);
+    size_t for_cache;
     if (status == SIMCLR_OK)
-        status = bill_make(&f->bill, &f->basis, &f->config, &f->data, engine, f->config.batch_size, err);
+        status = memory_limit_apply(&f->config, false, &for_cache, &f->data, engine, err);
+    int micro_batch = step_pass_images(&f->config, f->config.batch_size);
+    if (status == SIMCLR_OK)
+        status = bill_make(&f->bill, &f->basis, &f->config, &f->data, engine, micro_batch, err);
     return status;
 }
 

@@ -37,6 +37,7 @@ struct train_config {
     double checkpoint_minutes; /* 0: off */
     enum on_nan on_nan;
     int keep;                  /* newest checkpoints that stay on disk; 0: all */
+    size_t memory;             /* bytes that the run may take, 0: what there is. Not in config.json: as a run begins it settles micro_batch */
 };
 
 struct train_progress {

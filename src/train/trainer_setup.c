@@ -1,6 +1,7 @@
 /* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
 #include "base/status.h"
 #include "train/config.h"
+#include "train/memory_limit.h"
 #include "train/trainer_internal.h"
 
 #include <stdio.h>
@@ -36,6 +37,9 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
         status = trainer_plan_steps(t, err);
+    size_t for_cache = 0;
+    if (status == SIMCLR_OK)
+        status = memory_limit_apply(&t->config, trainer_has_config(t), &for_cache, &t->data, t->engine, err);
     int micro_batch = step_pass_images(&t->config, t->config.batch_size);
     if (status == SIMCLR_OK) {
         t->config.network.seed = t->config.seed;
@@ -50,7 +54,7 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
     trainer_lay_out(t, micro_batch);
-    run_data_cache(&t->data, t->config.cache);
+    run_data_cache(&t->data, t->config.cache, for_cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
