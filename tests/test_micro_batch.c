@@ -6,7 +6,7 @@
 #include "tests/network_fixtures.h"
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
-#include "train/bill.h"
+#include "train/config.h"
 #include "train/memory_limit.h"
 #include "train/optim.h"
 #include "train/step.h"
@@ -236,7 +236,6 @@ static enum simclr_status limited(struct train_config *c, size_t bytes, bool set
 static void larger_pictures(void)
 {
     config.network.image_size = 64;
-    config.network.stem = STEM_CIFAR;
     config.batch_size = 10;
     config.knn_every = 0;
 }
@@ -300,9 +299,11 @@ Test(micro_batch, a_run_stays_within_its_memory)
     const size_t limit = (size_t)48 << 20;
     larger_pictures();
     config.memory = limit;
-    config.epochs = 2; /* of a step each */
+    config.epochs = 1; /* of two steps */
     size_t peak = peak_of_run("run", false);
     cr_expect(peak < limit && peak > limit / 10 * 7, "%zu", peak);
+    cr_assert_eq(train_config_load(&config, temp_path(root, "run/config.json"), &err), SIMCLR_OK, "%s", err.text);
+    cr_expect(config.micro_batch > 0 && config.micro_batch < 10);
     cr_expect_lt(peak_of_run("run", true), limit);
 }
 #endif

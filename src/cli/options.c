@@ -271,9 +271,9 @@ enum simclr_status option_bytes(const struct option *option, const char *text, c
     char *end;
     double bytes = strtod(text, &end);
     const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    if (end != text + digits || digits == 0 || !unit || end[1])
+    if (end != text + digits || digits == 0 || (*end && (!unit || end[1])))
         return fail(err, SIMCLR_ERR_USAGE, "%s: '%.80s' is not a size such as 400M or 1.5G", label, text);
-    for (const char *u = units; u <= unit; u++)
+    for (ptrdiff_t power = unit ? unit - units + 1 : 0; power > 0; power--)
         bytes *= 1024;
     if (!(bytes >= 1 && bytes < 1e18))
         return fail(err, SIMCLR_ERR_USAGE, "%s: %.80s is out of range", label, text);
