@@ -239,25 +239,41 @@ struct Step {
         check(loader_create(&loader, set, items.data(), items.size(), &loading, &engine, &err), err);
         loader_cache(loader, size_t{1} << 30, false);
         check(network_create(&network, &config, &engine, 2 * batch, true, &err), err);
-        size_t params, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
+        size_t params, buffers, rows = 2 * static_cast<size_t>(batch), side = static_cast<size_t>(config.image_size);
+        size_t floats = rows * static_cast<size_t>(config.out_dim);
         network_params(network, &params);
+        network_buffers(network, &buffers);
         state[0] = memory.zeros<float>(params);
         pass.engine = &engine;
         pass.network = network;
-        pass.views = memory.zeros<float>(rows * side * side * 3);
-        pass.dz = memory.zeros<float>(rows * static_cast<size_t>(config.out_dim));
+        pass.micro = batch;
+        pass.image_floats = side * side * 3;
+        pass.views = memory.zeros<float>(rows * pass.image_floats);
+        pass.z = memory.zeros<float>(floats);
+        pass.dz = memory.zeros<float>(floats);
+        pass.pass_dz = memory.zeros<float>(floats);
+        pass.statistics = memory.zeros<float>(buffers);
         pass.loss_scratch = memory.scratch(ntxent_scratch(&engine, static_cast<int>(rows), config.out_dim));
         pass.out_dim = config.out_dim;
         pass.temperature = 0.5f;
+    }
+
+    static enum simclr_status views(void *ctx, float *out, int first, int count, struct simclr_error *err)
+    {
+        const Step *s = static_cast<const Step *>(ctx);
+        size_t place = s->done % 2 * static_cast<size_t>(s->batch) + static_cast<size_t>(first);
+        return loader_batch(s->loader, out, static_cast<uint32_t>(s->done / 2), place, count, err);
     }
 
     void run()
     {
         struct simclr_error err;
         struct ntxent_result result;
+        struct step_batch images = {batch, views, this};
+        bool finite;
         size_t count, tensors;
-        check(loader_batch(loader, pass.views, static_cast<uint32_t>(done / 2), done % 2 * static_cast<size_t>(batch), batch, &err), err);
-        if (!step_run(&pass, 2 * batch, &result))
+        check(step_run(&pass, &images, &result, &finite, &err), err);
+        if (!finite)
             throw std::runtime_error("the step's numbers are not finite");
         const struct tensor_info *list = network_param_list(network, &tensors);
         optim_step(&engine, &optim, list, tensors, network_params(network, &count), network_grads(network), state, ++done, 1e-4);

@@ -118,7 +118,19 @@ def describe(out, name, tensor):
     out.write(' '.join([name, str(len(t)), f'{np.linalg.norm(t):.9g}'] + [f'{d:.9g}' for d in dots]) + '\n')
 
 
-def write(file, depth, width, stem, channels, count, size, head_layers, head_norm, out_dim, lr, seed):
+def forward(net, x, micro_batch):
+    """Both views of so many images at a time, with their own norms' statistics, in one graph."""
+    n, hs, zs = len(x) // 2, ([], []), ([], [])
+    for first in range(0, n, micro_batch):
+        last = min(first + micro_batch, n)
+        h, z = net(torch.cat([x[first:last], x[n + first:n + last]]))
+        for view in range(2):
+            hs[view].append(h[view * (last - first):(view + 1) * (last - first)])
+            zs[view].append(z[view * (last - first):(view + 1) * (last - first)])
+    return torch.cat(hs[0] + hs[1]), torch.cat(zs[0] + zs[1])
+
+
+def write(file, depth, width, stem, channels, count, size, head_layers, head_norm, out_dim, lr, seed, micro_batch=None):
     torch.manual_seed(0)
     net = Net(depth, width, stem, channels, head_layers, head_norm, out_dim)
     set_weights(net)
@@ -129,7 +141,7 @@ def write(file, depth, width, stem, channels, count, size, head_layers, head_nor
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fixtures', file), 'w') as out:
         for step in range(STEPS):
             optim.zero_grad()
-            h, z = net(x)
+            h, z = forward(net, x, micro_batch or count)
             loss = loss_of(z)
             loss.backward()
             losses.append(loss.item())
@@ -153,3 +165,4 @@ def write(file, depth, width, stem, channels, count, size, head_layers, head_nor
 write('network_basic.txt', 18, 0.25, 'cifar', 3, 4, 8, 3, True, 32, lr=0.01, seed=1014)
 write('network_plain_head.txt', 18, 0.25, 'cifar', 1, 4, 12, 2, False, 32, lr=0.02, seed=932)
 write('network_bottleneck.txt', 50, 0.125, 'imagenet', 3, 4, 40, 1, False, 32, lr=0.0003, seed=1335)
+write('network_micro_batch.txt', 18, 0.25, 'cifar', 3, 6, 16, 2, False, 32, lr=0.01, seed=1006, micro_batch=4)

@@ -290,7 +290,7 @@ Test(nonfinite, what_the_loss_does_not_show)
 /* ---- replay ---- */
 
 struct seen {
-    int begun, forward, backward;
+    int begun, forward, backward, passes;
     char first[64];
 };
 
@@ -306,6 +306,7 @@ static void see(void *ctx, const struct watched *tensor)
     struct seen *seen = ctx;
     seen->forward += !tensor->backward;
     seen->backward += tensor->backward;
+    seen->passes += strcmp(tensor->layer, "images 1-3") == 0 || strcmp(tensor->layer, "images 4-4") == 0;
     if (tensor->wrong && !seen->first[0])
         strcpy(seen->first, tensor->layer);
 }
@@ -333,6 +334,26 @@ Test(nonfinite, a_replay_finds_the_same_on_every_isa)
          * 20 convolutions, and 64 of parameters (20 x 3 + 4) */
         cr_expect(seen.forward == 1 + 80 + 8 + 1 + 2 + 1 && seen.backward == 23 + 20 + 64, "%d, %d", seen.forward, seen.backward);
     }
+}
+
+/* The bright picture may be in either pass; in the first ones of both, and in their second ones. */
+Test(nonfinite, a_step_in_micro_batches_is_replayed)
+{
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 2};
+    struct seen seen = {0};
+    struct replay replay;
+    char found[256];
+    write_photos();
+    config.micro_batch = 3;
+    begin_poisoned("run");
+    cr_assert_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_NONFINITE);
+    int step = dumped_step("run", 1);
+    cr_expect_eq(result.steps, (uint64_t)step - 1);
+    cr_assert_eq(rename(temp_path(root, "photos"), temp_path(root, "gone")), 0);
+    cr_assert_eq(nonfinite_replay(&replay, temp_path(root, "run"), &engine, begin, see, &seen, &err), SIMCLR_OK, "%s", err.text);
+    first_wrong_text(found, sizeof found, &replay.first);
+    cr_expect_str_eq(found, replay.recorded);
+    cr_expect(seen.passes == 4 && strcmp(seen.first, "conv1") == 0, "%d, %s", seen.passes, seen.first);
 }
 
 Test(nonfinite, there_is_nothing_to_replay)

@@ -6,6 +6,7 @@
 static const char *text, *rest[2];
 static bool flag;
 static int threads;
+static size_t bytes;
 static char order[16];
 static size_t rest_count;
 static struct simclr_error err;
@@ -21,6 +22,7 @@ static const struct option table[] = {
     {.name = "batch-size", .alias = "bs", .letter = 'b', .group = "G", .value = "N", .set = option_text, .target = &text, .help = "h"},
     {.name = "nesterov", .letter = 'n', .group = "G", .set = option_switch, .target = &flag, .help = "h"},
     {.name = "threads", .group = "G", .value = "N", .set = option_threads, .target = &threads, .help = "h"},
+    {.name = "memory", .group = "G", .value = "SIZE", .set = option_bytes, .target = &bytes, .help = "h"},
     {.name = "early", .group = "G", .value = "X", .set = note, .rank = 0, .help = "h"},
     {.name = "late", .group = "H", .value = "X", .set = note, .rank = 1, .help = "h"},
 };
@@ -51,6 +53,25 @@ static void expect_error(const char *line, const char *sentence)
 {
     cr_assert_eq(parse(line), SIMCLR_ERR_USAGE, "%s was taken", line);
     cr_assert_str_eq(err.text, sentence);
+}
+
+Test(options, sizes_are_in_powers_of_1024)
+{
+    static const struct {
+        const char *line;
+        size_t bytes;
+    } good[] = {{"--memory 400M", (size_t)400 << 20}, {"--memory 1.5G", (size_t)3 << 29}, {"--memory=64k", 65536}, {"--memory 4096", 4096}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        cr_assert_eq(parse(good[i].line), SIMCLR_OK, "%s", err.text);
+        cr_expect_eq(bytes, good[i].bytes, "%s: %zu", good[i].line, bytes);
+    }
+    expect_error("--memory 12Q", "--memory: '12Q' is not a size such as 400M or 1.5G");
+    expect_error("--memory=-1G", "--memory: '-1G' is not a size such as 400M or 1.5G");
+    expect_error("--memory 400MB", "--memory: '400MB' is not a size such as 400M or 1.5G");
+    expect_error("--memory nan", "--memory: 'nan' is not a size such as 400M or 1.5G");
+    expect_error("--memory M", "--memory: 'M' is not a size such as 400M or 1.5G");
+    expect_error("--memory 0", "--memory: 0 is out of range");
+    expect_error("--memory 99999999999G", "--memory: 99999999999G is out of range");
 }
 
 Test(options, spellings)

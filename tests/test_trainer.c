@@ -400,7 +400,7 @@ static int images_kept(enum cache_mode mode, size_t megabytes)
     fclose(statm);
     space.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + (megabytes << 20);
     cr_assert_eq(setrlimit(RLIMIT_AS, &space), 0);
-    run_data_cache(&data, mode);
+    run_data_cache(&data, mode, SIZE_MAX);
     if (loader_clean(data.train, out, NULL, 0, LARGE_COUNT, &err) != SIMCLR_OK)
         return -1;
     cr_assert_eq(rename(config.data, temp_path(root, "gone")), 0);

@@ -31,7 +31,7 @@ static void show(void *ctx, const struct watched *t)
         printf("\nbackward, of each output\n");
     c->backward = t->backward;
     bool ordinary = strcmp(t->tensor, "output") == 0 || strcmp(t->tensor, "gradient") == 0;
-    if (!ordinary && !t->wrong && strcmp(t->layer, "images") != 0)
+    if (!ordinary && !t->wrong && strncmp(t->layer, "images", 6) != 0)
         return;
     printf("%-28s%-18s%14.6g%14.6g%12zu%12zu%s\n", t->layer, t->tensor, (double)t->min, (double)t->max, t->nan, t->infinite,
            !t->wrong ? "" : c->wrong ? "  wrong" : "  FIRST WRONG");

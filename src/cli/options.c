@@ -3,6 +3,7 @@
 #include "base/status.h"
 
 #include <stdbool.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,5 +261,22 @@ enum simclr_status option_threads(const struct option *option, const char *text,
     if (n < 1 || n > 1024)
         return fail(err, SIMCLR_ERR_USAGE, "%s: %.80s is out of range; it must lie between 1 and 1024", label, text);
     *(int *)option->target = (int)n;
+    return SIMCLR_OK;
+}
+
+enum simclr_status option_bytes(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+{
+    static const char units[] = "KMG";
+    size_t digits = strspn(text, "0123456789.");
+    char *end;
+    double bytes = strtod(text, &end);
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (end != text + digits || digits == 0 || (*end && (!unit || end[1])))
+        return fail(err, SIMCLR_ERR_USAGE, "%s: '%.80s' is not a size such as 400M or 1.5G", label, text);
+    for (ptrdiff_t power = unit ? unit - units + 1 : 0; power > 0; power--)
+        bytes *= 1024;
+    if (!(bytes >= 1 && bytes < 1e18))
+        return fail(err, SIMCLR_ERR_USAGE, "%s: %.80s is out of range", label, text);
+    *(size_t *)option->target = (size_t)bytes;
     return SIMCLR_OK;
 }

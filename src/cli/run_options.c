@@ -25,7 +25,10 @@ static size_t list_options(struct option list[MOST_OPTIONS], size_t *first, stru
 {
     size_t n = command->own_count, count;
     memcpy(list, command->own, n * sizeof *list);
-    n += cli_common_options(list + n, n ? list[0].group : "Options", &o->threads, &o->isa, &o->help);
+    const char *group = n ? list[0].group : "Options";
+    list[n++] = (struct option){.name = "memory", .group = group, .value = "SIZE", .set = option_bytes, .target = &o->config.memory,
+                                .help = "take at most so much (400M, 1.5G): settles --micro-batch once, as a run begins"};
+    n += cli_common_options(list + n, group, &o->threads, &o->isa, &o->help);
     *first = n;
     const struct setting *settings = train_settings(&count);
     for (size_t i = 0; i < count && n < MOST_OPTIONS; i++) {
@@ -85,6 +88,7 @@ enum simclr_status run_options_parse(struct run_options *o, const struct run_com
         status = train_config_load(&o->config, file, err);
     if (status != SIMCLR_OK)
         return status;
+    int recorded = o->config.micro_batch;
     for (size_t i = first; i < n; i++)
         list[i].set = cli_set_setting;
     status = options_parse(argc, argv, list, n, command->name, &data, 1, &rest, err);
@@ -92,6 +96,8 @@ enum simclr_status run_options_parse(struct run_options *o, const struct run_com
         status = train_setting_set(&o->config, list[first].data, data, "DATA", err);
     if (status != SIMCLR_OK)
         return status;
+    if (o->config.memory && o->config.micro_batch != recorded)
+        return fail(err, SIMCLR_ERR_USAGE, "--memory settles the micro-batch: leave out either it or --micro-batch");
     if (rest > 0 && !o->config.data[0])
         return fail(err, SIMCLR_ERR_USAGE, "DATA is empty; leave it out to use the generated set");
     if (!o->config.data[0] && !file) {

@@ -211,6 +211,11 @@ enum simclr_status file_get(struct file_reader *reader, void *data, size_t size,
     return SIMCLR_OK;
 }
 
+enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err)
+{
+    return lseek(reader->fd, (off_t)offset, SEEK_SET) < 0 ? read_failed(reader->path, err) : file_get(reader, data, size, err);
+}
+
 void file_close(struct file_reader *reader)
 {
     close(reader->fd);

@@ -38,6 +38,8 @@ struct file_reader {
 enum simclr_status file_open(struct file_reader *reader, const char *path, struct simclr_error *err);
 /* The next `size` bytes; it is an error if there are fewer. */
 enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err);
+/* Those from byte `offset` on; what follows is next. */
+enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err);
 void file_close(struct file_reader *reader);
 
 /* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */

@@ -33,7 +33,7 @@ static const struct {
     size_t size;
 } types[] = {[ST_F32] = {"F32", 4}, [ST_U8] = {"U8", 1}, [ST_I64] = {"I64", 8}};
 
-enum { TYPES = sizeof types / sizeof types[0] };
+enum { READ_BLOCK = 1 << 20, TYPES = sizeof types / sizeof types[0] };
 
 /* Bytes of a tensor, or -1 when they do not fit a size_t. */
 static int tensor_bytes(size_t *bytes, enum safetensors_type type, const size_t *dims, int ndim)
@@ -106,47 +106,61 @@ static void checksum_text(char text[CHECKSUM_DIGITS + 1], const struct crc64 *cr
     snprintf(text, CHECKSUM_DIGITS + 1, "%016" PRIx64, crc64_end(crc));
 }
 
-/* What lies before the tensors, with the checksum of all; NULL: no memory. */
-static char *build_start(size_t *size, const char *header, const struct safetensors_entry *entries, size_t count)
+/* What lies before the tensors; NULL: no memory. */
+static char *build_start(size_t *size, const char *header)
 {
     size_t length = strlen(header), padded = (length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     uint64_t prefix = padded;
-    char *start = malloc(PREFIX + padded), checksum[CHECKSUM_DIGITS + 1];
+    char *start = malloc(PREFIX + padded);
     if (!start)
         return NULL;
     *size = PREFIX + padded;
     memcpy(start, &prefix, PREFIX);
     memcpy(start + PREFIX, header, length);
     memset(start + PREFIX + length, ' ', padded - length);
-    struct crc64 crc;
-    crc64_begin(&crc);
-    crc64_add(&crc, start, *size);
-    for (size_t i = 0; i < count; i++)
-        crc64_add(&crc, entries[i].data, entries[i].bytes);
-    checksum_text(checksum, &crc);
-    memcpy(start + CHECKSUM_AT, checksum, CHECKSUM_DIGITS);
     return start;
 }
 
-static enum simclr_status write_all(const char *path, const char *start, size_t size, const struct safetensors_entry *entries,
-                                    size_t count, struct simclr_error *err)
+/* The tensors' data, from somewhere. */
+struct source {
+    const struct safetensors_entry *entries;
+    size_t count;
+    safetensors_data_fn *data;
+    void *ctx;
+};
+
+static enum simclr_status put(struct file_writer *writer, struct crc64 *crc, const void *data, size_t size, struct simclr_error *err)
+{
+    crc64_add(crc, data, size);
+    return file_put(writer, data, size, err);
+}
+
+static enum simclr_status write_all(const char *path, const char *start, size_t size, const struct source *source, struct simclr_error *err)
 {
     struct file_writer writer;
+    struct crc64 crc;
+    char checksum[CHECKSUM_DIGITS + 1];
     enum simclr_status status = file_begin(&writer, path, err);
     if (status != SIMCLR_OK)
         return status;
-    status = file_put(&writer, start, size, err);
-    for (size_t i = 0; i < count && status == SIMCLR_OK; i++)
-        status = file_put(&writer, entries[i].data, entries[i].bytes, err);
+    crc64_begin(&crc);
+    status = put(&writer, &crc, start, size, err);
+    for (size_t i = 0; i < source->count && status == SIMCLR_OK; i++)
+        status = put(&writer, &crc, source->data(source->ctx, i), source->entries[i].bytes, err);
+    checksum_text(checksum, &crc);
+    if (status == SIMCLR_OK)
+        status = file_put_at(&writer, CHECKSUM_AT, checksum, CHECKSUM_DIGITS, err);
     if (status == SIMCLR_OK)
         return file_commit(&writer, err);
     file_abandon(&writer);
     return status;
 }
 
-enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
-                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+enum simclr_status safetensors_write_each(const char *path, const struct safetensors_entry *entries, size_t count,
+                                          const struct safetensors_pair *metadata, size_t pairs, safetensors_data_fn *data, void *ctx,
+                                          struct simclr_error *err)
 {
+    const struct source source = {entries, count, data, ctx};
     json_t *header = json_object();
     enum simclr_status status = build_header(header, path, entries, count, metadata, pairs, err);
     char *text = status == SIMCLR_OK ? json_dumps(header, JSON_COMPACT) : NULL; /* keeps the order of insertion */
@@ -154,19 +168,33 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
     if (status != SIMCLR_OK)
         return status;
     size_t size;
-    char *start = text ? build_start(&size, text, entries, count) : NULL;
-    status = start ? write_all(path, start, size, entries, count, err)
+    char *start = text ? build_start(&size, text) : NULL;
+    status = start ? write_all(path, start, size, &source, err)
                    : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     free(start);
     free(text);
     return status;
 }
 
+/* ctx: the entries. */
+static const void *data_in_memory(void *ctx, size_t entry)
+{
+    const struct safetensors_entry *const *entries = ctx;
+    return (*entries)[entry].data;
+}
+
+enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
+                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+{
+    return safetensors_write_each(path, entries, count, metadata, pairs, data_in_memory, &entries, err);
+}
+
 /* ---- Reading: nothing in the file is believed before it is checked ---- */
 
 struct safetensors {
-    char *data;
-    size_t data_size;
+    struct file_reader reader; /* its path is a copy */
+    size_t data_at, data_size; /* in the file */
+    char *data;       /* or NULL: it is read by entries */
     bool checked;     /* the checksum was there, and right */
     json_t *metadata; /* or NULL */
     struct safetensors_entry *entries; /* in order of their data */
@@ -333,54 +361,80 @@ static enum simclr_status read_header(char **start, size_t *length, struct file_
     return file_get(reader, *start + PREFIX, *length, err);
 }
 
-static enum simclr_status read_data(struct safetensors *file, struct file_reader *reader, struct simclr_error *err)
+static enum simclr_status take_memory(struct safetensors *file, struct simclr_error *err)
 {
     size_t available = memory_available();
     if ((available && file->data_size > available) || !(file->data = malloc(file->data_size + 1)))
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", reader->path, file->data_size >> 20);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s (%zu MB)", file->reader.path, file->data_size >> 20);
     for (size_t i = 0; i < file->count; i++)
         file->entries[i].data = file->data + file->entries[i].offset;
-    return file_get(reader, file->data, file->data_size, err);
-}
-
-/* A file of another writer has none. */
-static enum simclr_status check_sum(struct safetensors *file, const char *path, const char *start, size_t size, struct simclr_error *err)
-{
-    char text[CHECKSUM_DIGITS + 1];
-    const char *written = start + CHECKSUM_AT;
-    if (size < CHECKSUM_AT + CHECKSUM_DIGITS || memcmp(start + PREFIX, header_start, sizeof header_start - 1) != 0)
-        return SIMCLR_OK;
-    struct crc64 crc;
-    crc64_begin(&crc);
-    crc64_add(&crc, start, CHECKSUM_AT);
-    crc64_add(&crc, NO_CHECKSUM, CHECKSUM_DIGITS);
-    crc64_add(&crc, written + CHECKSUM_DIGITS, size - CHECKSUM_AT - CHECKSUM_DIGITS);
-    crc64_add(&crc, file->data, file->data_size);
-    checksum_text(text, &crc);
-    if (memcmp(text, written, CHECKSUM_DIGITS) != 0)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", path, size + file->data_size);
-    file->checked = true;
     return SIMCLR_OK;
 }
 
-static enum simclr_status read_all(struct safetensors *file, struct file_reader *reader, struct simclr_error *err)
+/* To where it stays, or over and over into one block. */
+static enum simclr_status read_data(struct safetensors *file, struct crc64 *crc, struct simclr_error *err)
+{
+    char *block = file->data ? NULL : malloc(READ_BLOCK);
+    enum simclr_status status = SIMCLR_OK;
+    if (!file->data && !block)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", file->reader.path);
+    for (size_t at = 0; at < file->data_size && status == SIMCLR_OK; at += READ_BLOCK) {
+        size_t size = file->data_size - at < READ_BLOCK ? file->data_size - at : READ_BLOCK;
+        char *to = file->data ? file->data + at : block;
+        status = file_get(&file->reader, to, size, err);
+        if (status == SIMCLR_OK)
+            crc64_add(crc, to, size);
+    }
+    free(block);
+    return status;
+}
+
+/* With zeros in its own place. */
+static void sum_start(struct crc64 *crc, const char *start, size_t size)
+{
+    crc64_begin(crc);
+    crc64_add(crc, start, CHECKSUM_AT);
+    crc64_add(crc, NO_CHECKSUM, CHECKSUM_DIGITS);
+    crc64_add(crc, start + CHECKSUM_AT + CHECKSUM_DIGITS, size - CHECKSUM_AT - CHECKSUM_DIGITS);
+}
+
+/* A file of another writer has no checksum. */
+static enum simclr_status check_data(struct safetensors *file, const char *start, size_t size, struct simclr_error *err)
+{
+    char text[CHECKSUM_DIGITS + 1];
+    struct crc64 crc = {0};
+    bool ours = size >= CHECKSUM_AT + CHECKSUM_DIGITS && memcmp(start + PREFIX, header_start, sizeof header_start - 1) == 0;
+    if (ours)
+        sum_start(&crc, start, size);
+    enum simclr_status status = read_data(file, &crc, err);
+    if (status != SIMCLR_OK)
+        return status;
+    checksum_text(text, &crc);
+    if (ours && memcmp(text, start + CHECKSUM_AT, CHECKSUM_DIGITS) != 0)
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", file->reader.path, size + file->data_size);
+    file->checked = ours;
+    return SIMCLR_OK;
+}
+
+static enum simclr_status read_all(struct safetensors *file, bool into_memory, struct simclr_error *err)
 {
     char *start = NULL;
     size_t length = 0;
-    enum simclr_status status = read_header(&start, &length, reader, err);
+    enum simclr_status status = read_header(&start, &length, &file->reader, err);
     if (status == SIMCLR_OK) {
-        file->data_size = reader->size - PREFIX - length;
-        status = parse_header(file, reader->path, start + PREFIX, length, err);
+        file->data_at = PREFIX + length;
+        file->data_size = file->reader.size - file->data_at;
+        status = parse_header(file, file->reader.path, start + PREFIX, length, err);
     }
+    if (status == SIMCLR_OK && into_memory)
+        status = take_memory(file, err);
     if (status == SIMCLR_OK)
-        status = read_data(file, reader, err);
-    if (status == SIMCLR_OK)
-        status = check_sum(file, reader->path, start, PREFIX + length, err);
+        status = check_data(file, start, file->data_at, err);
     free(start);
     return status;
 }
 
-enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err)
+static enum simclr_status open_file(struct safetensors **file, const char *path, bool into_memory, struct simclr_error *err)
 {
     *file = NULL;
     struct file_reader reader;
@@ -388,8 +442,15 @@ enum simclr_status safetensors_open(struct safetensors **file, const char *path,
     if (status != SIMCLR_OK)
         return status;
     struct safetensors *f = calloc(1, sizeof *f);
-    status = f ? read_all(f, &reader, err) : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
-    file_close(&reader);
+    char *copy = f ? strdup(path) : NULL;
+    if (!copy) {
+        free(f);
+        file_close(&reader);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+    }
+    reader.path = copy;
+    f->reader = reader;
+    status = read_all(f, into_memory, err);
     if (status == SIMCLR_OK)
         *file = f;
     else
@@ -397,10 +458,27 @@ enum simclr_status safetensors_open(struct safetensors **file, const char *path,
     return status;
 }
 
+enum simclr_status safetensors_open(struct safetensors **file, const char *path, struct simclr_error *err)
+{
+    return open_file(file, path, true, err);
+}
+
+enum simclr_status safetensors_open_each(struct safetensors **file, const char *path, struct simclr_error *err)
+{
+    return open_file(file, path, false, err);
+}
+
+enum simclr_status safetensors_get(struct safetensors *file, const struct safetensors_entry *entry, void *data, struct simclr_error *err)
+{
+    return file_get_at(&file->reader, file->data_at + entry->offset, data, entry->bytes, err);
+}
+
 void safetensors_close(struct safetensors *file)
 {
     if (!file)
         return;
+    file_close(&file->reader);
+    free((char *)(uintptr_t)file->reader.path);
     json_decref(file->metadata);
     free(file->entries);
     free(file->data);

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/par.h"
 #include "base/status.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 1 << 20 };
+enum { MAX_ROWS = 1 << 20, ADD_FLOATS = 16 * 1024 };
 
 /* Where a node's tensors lie; NULL: it has none. Shapes with rows images. */
 struct node_memory {
@@ -38,6 +39,7 @@ struct network {
     struct arena arena;
     struct network_size size;
     float *params, *grads, *buffers;
+    float *fresh;                /* one node's gradients before they are added to grads; NULL: they are written there */
     char *activations;           /* what plan lays out */
     void *scratch, *norm_scratch; /* the largest that any layer, and any norm, needs */
     struct node_memory memory[RESNET_MAX_NODES];
@@ -109,12 +111,36 @@ static void *at(const struct network *n, int node, enum plan_slot slot)
     return n->activations && buffer->bytes ? n->activations + buffer->offset : NULL;
 }
 
+/* The last of the parameters of a node that has any: they lie one behind the other, from its weight on. */
+static int last_param(const struct node *node)
+{
+    return node->norm ? node->gain + 1 : node->bias;
+}
+
+/* With the gaps between them. */
+static size_t param_floats(const struct network *n, const struct node *node)
+{
+    if (node->weight < 0)
+        return 0;
+    const struct tensor_info *first = &n->net.params[node->weight], *last = &n->net.params[last_param(node)];
+    return last->offset + last->count - first->offset;
+}
+
+static size_t most_param_floats(const struct network *n)
+{
+    size_t most = 0;
+    for (int i = 0; i < n->net.count; i++)
+        most = larger(most, param_floats(n, &n->net.nodes[i]));
+    return most;
+}
+
 /* Run twice: to measure, and to hand out. */
 static void lay_out(struct network *n, struct scratch_bytes scratch)
 {
     struct arena *arena = &n->arena;
     struct network_size *size = &n->size;
-    *size = (struct network_size){.params = n->net.param_floats, .buffers = n->net.buffer_floats, .feature_dim = network_feature_dim(n)};
+    *size = (struct network_size){.params = n->net.param_floats, .buffers = n->net.buffer_floats, .layer_params = most_param_floats(n),
+                                  .feature_dim = network_feature_dim(n)};
     arena->tally = &size->weights;
     n->params = arena_alloc(arena, n->net.param_floats, sizeof(float));
     arena->tally = &size->gradients;
@@ -267,11 +293,10 @@ static void watch(const struct network *n, struct watched w, const float *x, siz
     n->watch(n->watch_ctx, &w);
 }
 
-static void watch_gradient_of(const struct network *n, int index, const char *tensor)
+static void watch_gradient_of(const struct network *n, int index, const char *tensor, const float *g)
 {
     const struct tensor_info *info = &n->net.params[index];
     struct watched w = watched_layer(n, index, 1, tensor, true);
-    const float *g = n->grads + info->offset;
     w.wrong = !isfinite(n->engine.kernels->sum_squares(g, NULL, 0.0f, info->count));
     watch(n, w, g, info->count);
 }
@@ -288,9 +313,11 @@ static float *param(const struct network *n, int index)
     return n->params + n->net.params[index].offset;
 }
 
-static float *grad(const struct network *n, int index)
+/* Where backward writes the gradient of one of node's parameters. */
+static float *grad(const struct network *n, const struct node *node, int index)
 {
-    return n->grads + n->net.params[index].offset;
+    size_t at = n->net.params[index].offset;
+    return n->fresh ? n->fresh + (at - n->net.params[node->weight].offset) : n->grads + at;
 }
 
 static struct norm_params norm_params(const struct network *n, const struct node *node)
@@ -425,15 +452,41 @@ static void backward_norm(struct network *n, int i, int rows)
     float *residual = node->residual >= 0 ? n->memory[node->residual].grad : NULL;
     struct slices slices = slices_of_node(node, rows);
     struct conv_input input = through_norm(n, i, m->pre, true);
-    norm_backward(&n->engine, m->grad, residual, m->add_to_residual, grad(n, node->gain), grad(n, node->gain + 1), m->grad,
+    norm_backward(&n->engine, m->grad, residual, m->add_to_residual, grad(n, node, node->gain), grad(n, node, node->gain + 1), m->grad,
                   residual ? m->out : NULL, &input, m->invstd, &slices, node->shape.k, n->norm_scratch);
+}
+
+struct addition {
+    const struct kernels *kernels;
+    float *sum;
+    const float *fresh;
+    size_t count;
+};
+
+static void add_part(void *ctx, size_t task, int thread)
+{
+    (void)thread;
+    const struct addition *a = ctx;
+    size_t begin = task * ADD_FLOATS, left = a->count - begin;
+    a->kernels->add(a->sum + begin, a->fresh + begin, left < ADD_FLOATS ? left : ADD_FLOATS);
+}
+
+static void add_gradients(struct network *n, const struct node *node)
+{
+    size_t count = param_floats(n, node);
+    if (!count)
+        return;
+    struct addition a = {n->engine.kernels, n->grads + n->net.params[node->weight].offset, n->fresh, count};
+    par_for(n->engine.threads, (count + ADD_FLOATS - 1) / ADD_FLOATS, add_part, &a);
+    for (int i = node->weight; n->watch && i <= last_param(node); i++)
+        watch_gradient_of(n, i, "sum of gradients", n->grads + n->net.params[i].offset);
 }
 
 static void watch_through_norm(const struct network *n, int i, int rows)
 {
     const struct node *node = &n->net.nodes[i];
-    watch_gradient_of(n, node->gain, "weight gradient");
-    watch_gradient_of(n, node->gain + 1, "bias gradient");
+    watch_gradient_of(n, node->gain, "weight gradient", grad(n, node, node->gain));
+    watch_gradient_of(n, node->gain + 1, "bias gradient", grad(n, node, node->gain + 1));
     watch(n, watched_layer(n, node->weight, 1, "gradient", true), n->memory[i].grad, floats_of_output(node, rows));
 }
 
@@ -453,7 +506,7 @@ static void backward_node(struct network *n, int i, const float *images, int row
         watch_through_norm(n, i, rows);
     switch (node->kind) {
     case NODE_CONV:
-        conv_backward_weights(&n->engine, grad(n, node->weight), &x, m->grad, &s, n->scratch);
+        conv_backward_weights(&n->engine, grad(n, node, node->weight), &x, m->grad, &s, n->scratch);
         if (dx)
             conv_backward_data(&n->engine, dx, m->add_to_input, m->grad, param(n, node->weight), &s, n->scratch);
         break;
@@ -464,14 +517,16 @@ static void backward_node(struct network *n, int i, const float *images, int row
         avgpool_backward(&n->engine, dx, m->grad, rows, s.h * s.w, s.c);
         break;
     case NODE_LINEAR:
-        linear_backward(&n->engine, dx, grad(n, node->weight), grad(n, node->bias), m->grad,
+        linear_backward(&n->engine, dx, grad(n, node, node->weight), grad(n, node, node->bias), m->grad,
                         node->relu && !node->norm ? m->out : NULL, x.x, param(n, node->weight), rows, s.c, s.k, n->scratch);
         break;
     }
     if (n->watch && node->weight >= 0)
-        watch_gradient_of(n, node->weight, "weight gradient");
+        watch_gradient_of(n, node->weight, "weight gradient", grad(n, node, node->weight));
     if (n->watch && node->bias >= 0)
-        watch_gradient_of(n, node->bias, "bias gradient");
+        watch_gradient_of(n, node->bias, "bias gradient", grad(n, node, node->bias));
+    if (n->fresh)
+        add_gradients(n, node);
 }
 
 void network_backward(struct network *network, const float *x, const float *dz, int rows)
@@ -484,6 +539,13 @@ void network_backward(struct network *network, const float *x, const float *dz, 
         if (network->times)
             network->times[i].backward += clock_seconds() - began;
     }
+}
+
+void network_backward_add(struct network *network, const float *x, const float *dz, int rows, float *scratch)
+{
+    network->fresh = scratch;
+    network_backward(network, x, dz, rows);
+    network->fresh = NULL;
 }
 
 /* ---- Looking inside ---- */
@@ -501,6 +563,11 @@ void network_time(struct network *network, struct node_time *times)
 size_t network_memory(const struct network *network)
 {
     return network->arena.capacity;
+}
+
+const struct network_size *network_sizes(const struct network *network)
+{
+    return &network->size;
 }
 
 float *network_params(struct network *network, size_t *count)

@@ -43,6 +43,7 @@ struct network;
 /* What a network takes, in floats and bytes. */
 struct network_size {
     size_t params, buffers; /* floats of the two arrays */
+    size_t layer_params;    /* floats of the parameters of the layer that has most */
     int feature_dim;
     size_t weights, gradients, statistics, activations, scratch; /* bytes; scratch alone depends on ISA and threads */
     size_t memory;                                               /* bytes of all */
@@ -62,6 +63,7 @@ enum simclr_status network_measure(struct network_size *size, const struct netwo
 
 int network_feature_dim(const struct network *network); /* of h */
 size_t network_memory(const struct network *network);   /* bytes planned */
+const struct network_size *network_sizes(const struct network *network);
 
 /* x (rows, S, S, C), 1 <= rows <= max_rows -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until
  * the next forward pass.
@@ -71,6 +73,9 @@ void network_forward(struct network *network, const float *x, int rows, bool tra
 /* After a training forward with z of the same x and rows: gradients of all parameters (overwritten) for dz (rows, out_dim). Once per
  * forward: the memory of activations is used again. */
 void network_backward(struct network *network, const float *x, const float *dz, int rows);
+
+/* The same, added to the gradients that are there. scratch: layer_params floats of network_sizes. */
+void network_backward_add(struct network *network, const float *x, const float *dz, int rows, float *scratch);
 
 /* Has every tensor of the coming training passes told as it is computed; NULL: no longer. It costs a slow look at each value. */
 void network_watch(struct network *network, watch_fn *watch, void *ctx);

@@ -48,13 +48,13 @@ enum simclr_status bill_make(struct bill *bill, const struct bill_basis *basis, 
     enum simclr_status status = network_measure(&network, &config->network, engine, 2 * micro_batch, true, err);
     if (status != SIMCLR_OK)
         return status;
-    struct trainer t = {.config = *config, .engine = engine, .param_count = network.params, .buffer_count = network.buffers};
+    struct trainer t = {.config = *config, .engine = engine, .sizes = network};
     trainer_lay_out(&t, micro_batch);
-    size_t statistics = network.buffers * sizeof(float), blocks = aligned_bytes(t.memory.used) + network.memory;
+    size_t blocks = aligned_bytes(t.memory.used) + network.memory;
     bytes[BILL_WEIGHTS] = network.weights;
-    bytes[BILL_GRADIENTS] = network.gradients;
-    bytes[BILL_OPTIMIZER] = t.memory.used - statistics - t.step.views_bytes - t.step.loss_bytes;
-    bytes[BILL_STATISTICS] = network.statistics + statistics;
+    bytes[BILL_GRADIENTS] = network.gradients + t.step.gradients_bytes;
+    bytes[BILL_STATISTICS] = network.statistics + t.step.statistics_bytes;
+    bytes[BILL_OPTIMIZER] = t.memory.used - t.step.views_bytes - t.step.loss_bytes - t.step.gradients_bytes - t.step.statistics_bytes;
     bytes[BILL_ACTIVATIONS] = network.activations;
     bytes[BILL_SCRATCH] = network.scratch;
     bytes[BILL_VIEWS] = t.step.views_bytes;
@@ -66,7 +66,7 @@ enum simclr_status bill_make(struct bill *bill, const struct bill_basis *basis, 
     bytes[BILL_LOADER] = loading(data, &basis->images, config->batch_size);
     bytes[BILL_CACHE] = run_data_cached(data, config->cache, &basis->images, basis->available > blocks ? basis->available - blocks : 0);
     bytes[BILL_EVALUATION] = evaluation(config, data, engine, &network, micro_batch);
-    bytes[BILL_CHECKPOINT] = (network.params * (size_t)(1 + optim_state_arrays(config->optim.kind)) + network.buffers) * sizeof(float);
+    bytes[BILL_CHECKPOINT] = network.layer_params * sizeof(float);
     return SIMCLR_OK;
 }
 

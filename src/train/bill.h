@@ -22,7 +22,7 @@ enum bill_item {
     BILL_PROGRAM,     /* with its libraries, and the list of the images */
     /* now and then, not at once */
     BILL_EVALUATION,  /* images, features and neighbours of a kNN evaluation */
-    BILL_CHECKPOINT,  /* a copy of all that is written, or read when the run is resumed */
+    BILL_CHECKPOINT,  /* a copy of the largest tensor, as it is written, or read when the run is resumed */
     BILL_ITEMS,
 };
 

@@ -101,50 +101,82 @@ static void describe(struct safetensors_entry *entry, const struct group *group,
         entry->dims[d] = (size_t)info->dims[d];
 }
 
+/* Floats. */
+static size_t largest_tensor(const struct group *groups, size_t count)
+{
+    size_t most = 1;
+    for (size_t g = 0; g < count; g++)
+        for (size_t i = 0; i < groups[g].count; i++)
+            most = groups[g].list[i].count > most ? groups[g].list[i].count : most;
+    return most;
+}
+
+/* What is written, and for each entry the tensor that must be turned to torch's layout; NULL: none. */
+struct contents {
+    struct safetensors_entry *entries;
+    const struct tensor_info **tensors;
+    size_t count;
+    float *turned; /* the largest of them */
+};
+
+/* A safetensors_data_fn; ctx is a struct contents. */
+static const void *turned_data(void *ctx, size_t entry)
+{
+    const struct contents *c = ctx;
+    if (!c->tensors[entry])
+        return c->entries[entry].data;
+    tensor_export(c->tensors[entry], c->turned, c->entries[entry].data);
+    return c->turned;
+}
+
+static void list_contents(struct contents *c, const struct group *groups, size_t group_count, const int64_t *batches)
+{
+    for (size_t g = 0; g < group_count; g++)
+        for (size_t i = 0; i < groups[g].count; i++) {
+            const struct tensor_info *info = &groups[g].list[i];
+            c->tensors[c->count] = info;
+            describe(&c->entries[c->count++], &groups[g], info, groups[g].memory + info->offset);
+            struct safetensors_entry *next = &c->entries[c->count];
+            if (batches_tracked_name(next->name, sizeof next->name, info)) {
+                next->type = ST_I64; /* a scalar: no dimensions */
+                next->bytes = sizeof *batches;
+                next->data = batches;
+                c->count++;
+            }
+        }
+}
+
 enum simclr_status checkpoint_file_write(const char *path, const struct checkpoint_target *target, const struct checkpoint_state *state,
                                          struct simclr_error *err)
 {
     char prefixes[2][64];
     struct group groups[4];
-    size_t group_count = list_groups(groups, prefixes, target), tensors = 1, floats = 0; /* one for the state */
+    size_t group_count = list_groups(groups, prefixes, target), tensors = 1; /* one for the state */
     for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++) {
-            tensors += 1 + (groups[g].list[i].role == ROLE_RUNNING_VAR);
-            floats += groups[g].list[i].count;
-        }
-    struct safetensors_entry *entries = calloc(tensors, sizeof *entries);
-    float *data = malloc((floats + 1) * sizeof *data);
-    if (!entries || !data) {
-        free(entries);
-        free(data);
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s (%zu MB)", path, floats * sizeof *data >> 20);
-    }
+        tensors += 2 * groups[g].count;
+    struct contents c = {
+        .entries = calloc(tensors, sizeof *c.entries), .tensors = calloc(tensors, sizeof *c.tensors),
+        .turned = malloc(largest_tensor(groups, group_count) * sizeof *c.turned),
+    };
     int64_t words[STATE_WORDS], batches = (int64_t)(state->step - state->skipped);
-    size_t n = 0, used = 0;
-    for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++) {
-            const struct tensor_info *info = &groups[g].list[i];
-            tensor_export(info, data + used, groups[g].memory + info->offset);
-            describe(&entries[n++], &groups[g], info, data + used);
-            used += info->count;
-            if (batches_tracked_name(entries[n].name, sizeof entries[n].name, info)) {
-                entries[n].type = ST_I64; /* a scalar: no dimensions */
-                entries[n].bytes = sizeof batches;
-                entries[n++].data = &batches;
-            }
-        }
-    state_pack(words, state);
-    entries[n++] = (struct safetensors_entry){
-        .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
-
-    char fingerprint[17], steps[21];
-    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
-    snprintf(steps, sizeof steps, "%" PRIu64, state->step);
-    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
-                                                {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
-    enum simclr_status status = safetensors_write(path, entries, n, metadata, sizeof metadata / sizeof metadata[0], err);
-    free(entries);
-    free(data);
+    enum simclr_status status = SIMCLR_OK;
+    if (!c.entries || !c.tensors || !c.turned)
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    if (status == SIMCLR_OK) {
+        list_contents(&c, groups, group_count, &batches);
+        state_pack(words, state);
+        c.entries[c.count++] = (struct safetensors_entry){
+            .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
+        char fingerprint[17], steps[21];
+        snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
+        snprintf(steps, sizeof steps, "%" PRIu64, state->step);
+        const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
+                                                    {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
+        status = safetensors_write_each(path, c.entries, c.count, metadata, sizeof metadata / sizeof metadata[0], turned_data, &c, err);
+    }
+    free(c.entries);
+    free(c.tensors);
+    free(c.turned);
     return status;
 }
 
@@ -164,7 +196,7 @@ static enum simclr_status check_format(const char *path, const struct safetensor
 
 enum simclr_status checkpoint_file_open(struct safetensors **file, const char *path, struct simclr_error *err)
 {
-    enum simclr_status status = safetensors_open(file, path, err);
+    enum simclr_status status = safetensors_open_each(file, path, err);
     if (status != SIMCLR_OK)
         return status;
     status = check_format(path, *file, err);
@@ -188,8 +220,9 @@ static enum simclr_status check_run(const char *path, const struct safetensors *
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct group *group,
-                                      const struct tensor_info *info, struct simclr_error *err)
+/* values: room for it. */
+static enum simclr_status load_tensor(const char *path, struct safetensors *file, const struct group *group, const struct tensor_info *info,
+                                      float *values, struct simclr_error *err)
 {
     struct safetensors_entry want;
     describe(&want, group, info, NULL);
@@ -198,7 +231,9 @@ static enum simclr_status load_tensor(const char *path, const struct safetensors
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no tensor %s", path, want.name);
     if (e->type != ST_F32 || e->ndim != want.ndim || memcmp(e->dims, want.dims, sizeof(size_t) * (size_t)want.ndim))
         return fail(err, SIMCLR_ERR_FORMAT, "%s: tensor %s has another shape than this model's", path, want.name);
-    const float *values = e->data;
+    enum simclr_status status = safetensors_get(file, e, values, err);
+    if (status != SIMCLR_OK)
+        return status;
     for (size_t i = 0; i < info->count; i++)
         if (!isfinite(values[i]))
             return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: tensor %s holds values that are not finite numbers", path, want.name);
@@ -206,7 +241,7 @@ static enum simclr_status load_tensor(const char *path, const struct safetensors
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_state(const char *path, const struct safetensors *file, long long step, struct checkpoint_state *state,
+static enum simclr_status load_state(const char *path, struct safetensors *file, long long step, struct checkpoint_state *state,
                                      struct simclr_error *err)
 {
     const struct safetensors_entry *e = safetensors_find(file, STATE_NAME);
@@ -214,7 +249,9 @@ static enum simclr_status load_state(const char *path, const struct safetensors 
     struct checkpoint_state s;
     if (!e || e->type != ST_I64 || e->bytes != sizeof words)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no %s of %d words", path, STATE_NAME, STATE_WORDS);
-    memcpy(words, e->data, sizeof words);
+    enum simclr_status status = safetensors_get(file, e, words, err);
+    if (status != SIMCLR_OK)
+        return status;
     state_unpack(&s, words);
     if (words[0] != step)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it holds step %" PRId64 ", and its name says another", path, words[0]);
@@ -225,13 +262,15 @@ static enum simclr_status load_state(const char *path, const struct safetensors 
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_groups(const char *path, const struct safetensors *file, const struct group *groups, size_t count,
+static enum simclr_status load_groups(const char *path, struct safetensors *file, const struct group *groups, size_t count,
                                       struct simclr_error *err)
 {
-    enum simclr_status status = SIMCLR_OK;
+    float *values = malloc(largest_tensor(groups, count) * sizeof *values);
+    enum simclr_status status = values ? SIMCLR_OK : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     for (size_t g = 0; g < count && status == SIMCLR_OK; g++)
         for (size_t i = 0; i < groups[g].count && status == SIMCLR_OK; i++)
-            status = load_tensor(path, file, &groups[g], &groups[g].list[i], err);
+            status = load_tensor(path, file, &groups[g], &groups[g].list[i], values, err);
+    free(values);
     return status;
 }
 
@@ -254,7 +293,7 @@ enum simclr_status checkpoint_file_load(const char *path, long long step, const 
     return status;
 }
 
-enum simclr_status checkpoint_file_network(const char *path, const struct safetensors *file, struct network *network,
+enum simclr_status checkpoint_file_network(const char *path, struct safetensors *file, struct network *network,
                                            struct simclr_error *err)
 {
     const struct checkpoint_target target = {.network = network};

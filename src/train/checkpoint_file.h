@@ -19,7 +19,7 @@ enum simclr_status checkpoint_file_open(struct safetensors **file, const char *p
 enum simclr_status checkpoint_file_settings(const char *path, const struct safetensors *file, struct train_config *config,
                                             struct simclr_error *err);
 /* Its weights and running statistics into a network of these settings. */
-enum simclr_status checkpoint_file_network(const char *path, const struct safetensors *file, struct network *network,
+enum simclr_status checkpoint_file_network(const char *path, struct safetensors *file, struct network *network,
                                            struct simclr_error *err);
 
 #endif

@@ -60,6 +60,8 @@ static const struct setting settings[] = {
 
     {.name = "batch-size", .letter = 'b', .group = "Training", .value = "N", INTEGER(batch_size, 2, 65536), .decides = true,
      .help = "images a step; each gives two views"},
+    {.name = "micro-batch", .group = "Training", .value = "N", INTEGER(micro_batch, 0, 65536), .decides = true,
+     .help = "pass N images at a time, with their own norms' statistics; 0: all"},
     {.name = "epochs", .group = "Training", .value = "N", INTEGER(epochs, 1, 1000000), .decides = true,
      .help = "passes over the images"},
     {.name = "temperature", .group = "Training", .value = "TAU", REAL(temperature, 0.025, 100), .decides = true,
@@ -323,6 +325,8 @@ enum simclr_status train_config_settle(struct train_config *config, struct simcl
         status = check_pair(a->blur_sigma_min, a->blur_sigma_max, "blur-sigma-min", "blur-sigma-max", err);
     if (status == SIMCLR_OK && config->warmup_epochs > config->epochs)
         status = fail(err, SIMCLR_ERR_USAGE, "--warmup-epochs %g is longer than --epochs %d", config->warmup_epochs, config->epochs);
+    if (config->micro_batch >= config->batch_size)
+        config->micro_batch = 0;
     config->network.seed = config->seed;
     return status;
 }

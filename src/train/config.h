@@ -45,7 +45,8 @@ enum simclr_status train_setting_set(struct train_config *config, const struct s
 /* The setting's value as JSON ("\"adam\"", "0.06"), freed with free(); NULL: no memory, or a text that is not UTF-8. */
 char *train_setting_text(const struct train_config *config, const struct setting *setting);
 
-/* Checks what no single setting can (crop minimum over maximum ...) and copies what follows from others (network.seed). */
+/* Checks what no single setting can (crop minimum over maximum ...) and settles what follows from others (network.seed; a micro-batch that is the
+ * whole batch). */
 enum simclr_status train_config_settle(struct train_config *config, struct simclr_error *err);
 
 /* The settings as JSON, one a line, in the table's order; equal settings give equal text. decides_only leaves out what cannot

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/knn.h"
+#include "train/memory_limit.h"
 #include "train/trainer_internal.h"
 
 #include <stdlib.h>
@@ -34,7 +35,10 @@ enum simclr_status forecast_open(struct forecast *f, const struct train_config *
     if (status == SIMCLR_OK)
         status = bill_begin(&f->basis, &f->data, err);
     if (status == SIMCLR_OK)
-        status = bill_make(&f->bill, &f->basis, &f->config, &f->data, engine, f->config.batch_size, err);
+        status = memory_limit_apply(&f->config, false, &f->for_cache, &f->data, engine, err);
+    int micro_batch = step_pass_images(&f->config, f->config.batch_size);
+    if (status == SIMCLR_OK)
+        status = bill_make(&f->bill, &f->basis, &f->config, &f->data, engine, micro_batch, err);
     return status;
 }
 
@@ -72,30 +76,42 @@ static double since(double began)
 
 static enum simclr_status measure_data(struct trainer *t, struct sample *s, struct simclr_error *err)
 {
-    double began = clock_seconds();
-    enum simclr_status status = loader_batch(t->data.train, t->step.views, 0, 0, t->config.batch_size, err);
-    s->decoding = since(began);
+    double passes = (double)t->config.batch_size / t->step.micro, began = clock_seconds();
+    enum simclr_status status = loader_batch(t->data.train, t->step.views, 0, 0, t->step.micro, err);
+    s->decoding = since(began) * passes;
     began = clock_seconds();
     if (status == SIMCLR_OK)
-        status = loader_batch(t->data.train, t->step.views, 0, 0, t->config.batch_size, err);
-    s->data = since(began);
+        status = loader_batch(t->data.train, t->step.views, 0, 0, t->step.micro, err);
+    s->data = since(began) * passes;
     return status;
+}
+
+/* For every pass those that are there: making views is timed by itself. */
+static enum simclr_status same_views(void *ctx, float *out, int first, int count, struct simclr_error *err)
+{
+    (void)ctx, (void)out, (void)first, (void)count, (void)err;
+    return SIMCLR_OK;
 }
 
 /* Means over so many seconds, or one step if that takes longer. */
 static enum simclr_status measure_steps(struct trainer *t, struct sample *s, struct node_time *nodes, double seconds,
                                         struct simclr_error *err)
 {
+    const struct step_batch batch = {t->config.batch_size, same_views, NULL};
     struct ntxent_result ignored;
+    bool finite;
+    size_t count;
     double began = clock_seconds(), compute = 0, optimizer = 0;
     int steps = 0;
     network_time(t->network, nodes);
     do {
         double start = clock_seconds();
-        step_run(&t->step, 2 * t->config.batch_size, &ignored);
+        enum simclr_status status = step_run(&t->step, &batch, &ignored, &finite, err);
+        if (status != SIMCLR_OK)
+            return status;
         compute += since(start);
         start = clock_seconds();
-        optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+        optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &count),
                    network_grads(t->network), t->optim, 1, 0);
         optimizer += since(start);
         steps++;
@@ -114,7 +130,7 @@ static enum simclr_status measure_steps(struct trainer *t, struct sample *s, str
 
 static enum simclr_status measure_evaluation(struct trainer *t, struct sample *s, struct simclr_error *err)
 {
-    size_t most = 2 * (size_t)t->config.batch_size, images = loader_size(t->data.train);
+    size_t most = 2 * (size_t)t->step.micro, images = loader_size(t->data.train);
     int rows = (int)(images < most ? images : most);
     const float *h;
     double began = clock_seconds();
@@ -159,7 +175,8 @@ static enum simclr_status choose_images(const struct forecast *f, int *images, d
     for (;; *images /= 2) {
         struct bill bill;
         size_t left = memory_available();
-        enum simclr_status status = bill_make(&bill, &f->basis, &f->config, &f->data, f->engine, *images, err);
+        enum simclr_status status = bill_make(&bill, &f->basis, &f->config, &f->data, f->engine,
+                                              step_pass_images(&f->config, *images), err);
         if (status != SIMCLR_OK || *images < 2 * few || !left ||
             bill_phase(&bill, BILL_TRAINING) - bill.bytes[BILL_CACHE] < left / 4 * 3)
             return status;
@@ -175,6 +192,12 @@ static double extrapolate(const struct forecast *f, int few_images, const struct
     return s->compute + (f->config.batch_size - images) * more;
 }
 
+/* Then each image goes forward twice, and is made twice. */
+static bool in_passes(const struct train_config *config)
+{
+    return step_pass_images(config, config->batch_size) < config->batch_size;
+}
+
 static void combine(const struct forecast *f, struct forecast_times *times, int few_images, const struct sample *few,
                     const struct sample *s, double neighbours)
 {
@@ -187,9 +210,10 @@ static void combine(const struct forecast *f, struct forecast_times *times, int 
     double evaluations = evaluated ? 1 + (double)((c->epochs + c->knn_every - 1) / c->knn_every) : 0;
     times->compute = extrapolate(f, few_images, few, times->images, s);
     times->optimizer = s->optimizer;
-    times->data = decoding + (again - decoding) * kept;
+    double once = decoding + (again - decoding) * kept;
+    times->data = once * (in_passes(c) ? 2 : 1);
     times->epoch = steps * (times->compute + times->optimizer + times->data);
-    times->first_epoch = times->epoch + (evaluated ? 0 : steps * (decoding - times->data));
+    times->first_epoch = times->epoch + (evaluated ? 0 : steps * (decoding - once));
     if (evaluated)
         times->evaluation = (double)(loader_size(f->data.bank) + loader_size(f->data.test)) * (s->clean + s->forward) + neighbours;
     times->total = times->first_epoch + (c->epochs - 1) * times->epoch + evaluations * times->evaluation;
@@ -226,9 +250,9 @@ enum simclr_status forecast_measure(struct forecast *f, struct forecast_times *t
     for (int i = 0; i < f->net.count; i++)
         image_flop += forecast_step_flop(&f->net.nodes[i]);
     int few_images = min_int(f->config.batch_size, max_int(2, (int)(FEW_FLOP / image_flop)));
-    few_images = min_int(few_images, FEW_IMAGES);
+    few_images = in_passes(&f->config) ? min_int(2 * f->config.micro_batch, f->config.batch_size) : min_int(few_images, FEW_IMAGES);
     times->images = few_images;
-    run_data_cache(&f->data, f->config.cache);
+    run_data_cache(&f->data, f->config.cache, f->for_cache);
     enum simclr_status status = measure(f, &first, times->nodes, few_images, 0, err);
     decoding = first.decoding;
     few = s = first;

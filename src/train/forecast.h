@@ -11,6 +11,7 @@ struct forecast {
     struct run_data data;
     struct bill_basis basis;
     struct bill bill;
+    size_t for_cache; /* bytes that decoded images may take, by --memory */
     uint64_t steps_per_epoch, steps;
     struct resnet net;
 };

@@ -88,17 +88,32 @@ static enum simclr_status list_steps(struct found_steps *found, const char *run,
     return reason ? fail(err, SIMCLR_ERR_IO, "cannot list the folder %s: %s", run, strerror(reason)) : SIMCLR_OK;
 }
 
-static enum simclr_status write_batch(const char *folder, const struct nonfinite_step *s, struct simclr_error *err)
+static enum simclr_status write_views(const char *folder, const struct nonfinite_step *s, const float *data, struct simclr_error *err)
 {
     char path[PATH_SIZE], fingerprint[17];
     const struct network_config *c = &s->config->network;
-    size_t side = (size_t)c->image_size, rows = (size_t)s->rows, channels = (size_t)c->channels;
+    size_t side = (size_t)c->image_size, rows = 2 * (size_t)s->batch->images, channels = (size_t)c->channels;
     struct safetensors_entry views = {.name = VIEWS, .type = ST_F32, .ndim = 4, .dims = {rows, side, side, channels},
-                                      .bytes = rows * side * side * channels * sizeof(float), .data = s->memory->views};
+                                      .bytes = rows * side * side * channels * sizeof(float), .data = data};
     snprintf(path, sizeof path, "%s/" BATCH_FILE, folder);
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, s->target->fingerprint);
     const struct safetensors_pair metadata[] = {{"dataset", fingerprint}, {"found", s->found}};
     return safetensors_write(path, &views, 1, metadata, sizeof metadata / sizeof metadata[0], err);
+}
+
+static enum simclr_status write_batch(const char *folder, const struct nonfinite_step *s, struct simclr_error *err)
+{
+    const struct network_config *c = &s->config->network;
+    int images = s->batch->images;
+    size_t side = (size_t)c->image_size;
+    float *views = alloc_aligned(2 * (size_t)images, side * side * (size_t)c->channels * sizeof *views); /* (2 images, S, S, C) */
+    if (!views)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to keep the views of %d images in %s", images, folder);
+    enum simclr_status status = s->batch->views(s->batch->ctx, views, 0, images, err);
+    if (status == SIMCLR_OK)
+        status = write_views(folder, s, views, err);
+    free(views);
+    return status;
 }
 
 static enum simclr_status write_names(const char *folder, const struct nonfinite_step *s, struct simclr_error *err)
@@ -109,7 +124,7 @@ static enum simclr_status write_names(const char *folder, const struct nonfinite
     enum simclr_status status = file_begin(&writer, path, err);
     if (status != SIMCLR_OK)
         return status;
-    for (int i = 0; i < s->rows / 2 && status == SIMCLR_OK; i++) {
+    for (int i = 0; i < s->batch->images && status == SIMCLR_OK; i++) {
         s->name(s->name_ctx, i, name, sizeof name - 1);
         strcat(name, "\n");
         status = file_put(&writer, name, strlen(name), err);
@@ -201,14 +216,15 @@ static void lay_out(struct replayer *r, size_t params)
 {
     for (int i = 0; i < optim_state_arrays(r->config.optim.kind); i++)
         r->optim[i] = arena_alloc(&r->arena, params, sizeof(float));
-    int rows = 2 * r->replay->images;
-    r->memory = step_lay_out(r->engine, r->network, &r->config, rows, rows, &r->arena);
+    r->memory = step_lay_out(r->engine, r->network, network_sizes(r->network), &r->config, r->replay->images,
+                             step_pass_images(&r->config, r->replay->images), &r->arena);
 }
 
 static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)
 {
     size_t params;
-    enum simclr_status status = network_create(&r->network, &r->config.network, r->engine, 2 * r->replay->images, true, err);
+    int rows = 2 * step_pass_images(&r->config, r->replay->images);
+    enum simclr_status status = network_create(&r->network, &r->config.network, r->engine, rows, true, err);
     if (status != SIMCLR_OK)
         return status;
     network_params(r->network, &params);
@@ -217,8 +233,6 @@ static enum simclr_status set_up(struct replayer *r, struct simclr_error *err)
     if (!r->settings || arena_commit(&r->arena))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to repeat a step of %d images", r->replay->images);
     lay_out(r, params);
-    const struct safetensors_entry *views = safetensors_find(r->batch, VIEWS);
-    memcpy(r->memory.views, views->data, views->bytes);
     return SIMCLR_OK;
 }
 
@@ -242,6 +256,18 @@ static enum simclr_status load(struct replayer *r, struct simclr_error *err)
     return status;
 }
 
+/* A step_views_fn; ctx is a struct replayer. */
+static enum simclr_status stored_views(void *ctx, float *out, int first, int count, struct simclr_error *err)
+{
+    (void)err;
+    const struct replayer *r = ctx;
+    const float *views = safetensors_find(r->batch, VIEWS)->data; /* (2 images, S, S, C) */
+    size_t floats = r->memory.image_floats, n = (size_t)count * floats;
+    for (size_t view = 0; view < 2; view++)
+        memcpy(out + view * n, views + (view * (size_t)r->replay->images + (size_t)first) * floats, n * sizeof *out);
+    return SIMCLR_OK;
+}
+
 static void see(void *ctx, const struct watched *tensor)
 {
     struct replayer *r = ctx;
@@ -259,12 +285,9 @@ enum simclr_status nonfinite_replay(struct replay *replay, const char *path, con
     if (status == SIMCLR_OK)
         status = load(&r, err);
     if (status == SIMCLR_OK) {
-        size_t side = (size_t)r.config.network.image_size, floats = 2 * (size_t)replay->images * side * side * (size_t)r.config.network.channels;
-        struct watched images = {.layer = "images", .tensor = "views"};
+        struct step_batch batch = {replay->images, stored_views, &r};
         begin(ctx, replay);
-        watch_values(&images, r.memory.views, floats);
-        see(&r, &images);
-        step_watch(&r.memory, 2 * replay->images, &replay->result, see, &r);
+        status = step_watch(&r.memory, &batch, &replay->result, see, &r, err);
     }
     free(r.settings);
     arena_free(&r.arena);

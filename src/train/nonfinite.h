@@ -25,10 +25,9 @@ struct nonfinite_step {
     const struct train_config *config;
     const struct checkpoint_target *target;
     const struct checkpoint_state *state;  /* before the step */
-    const struct step_memory *memory;
-    int rows;
+    const struct step_batch *batch;
     const char *found;                     /* first_wrong_text */
-    void (*name)(void *ctx, int image, char *text, size_t size); /* of images 0 to rows / 2 - 1 */
+    void (*name)(void *ctx, int image, char *text, size_t size); /* of images 0 to batch->images - 1 */
     void *name_ctx;
 };
 

@@ -60,10 +60,12 @@ static size_t cache_budget(struct loader *const parts[PARTS], int part, enum cac
     return mode == CACHE_AUTO ? available / 16 * (part == 0 ? 6 : 1) : 0;
 }
 
-void run_data_cache(struct run_data *data, enum cache_mode mode)
+void run_data_cache(struct run_data *data, enum cache_mode mode, size_t most)
 {
     struct loader *parts[PARTS];
     size_t available = memory_available();
+    if (most < SIZE_MAX && (!available || most < available))
+        available = most;
     list_parts(parts, data);
     for (int i = 0; i < PARTS; i++)
         if (parts[i])

@@ -17,8 +17,9 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                  struct simclr_error *err);
 void run_data_close(struct run_data *data);
 
-/* Before the first batch, when all else is allocated: how much of the decoded images is kept in memory. Changes no result. */
-void run_data_cache(struct run_data *data, enum cache_mode mode);
+/* Before the first batch, when all else is allocated: how much of the decoded images is kept in memory, of `most` bytes that
+ * it may take (SIZE_MAX: no limit but what is free). Changes no result. */
+void run_data_cache(struct run_data *data, enum cache_mode mode, size_t most);
 
 /* What a few images, spread over what is trained on, say of all. Without any that can be read, the error of the last. */
 struct image_sample {

@@ -1,4 +1,4 @@
-/* The training loop: both views of a batch go through the network at once, NT-Xent, one optimiser step; kNN now and then. */
+/* The training loop: both views of a batch go through the network, NT-Xent, one optimiser step; kNN now and then. */
 #include "base/clock.h"
 #include "base/status.h"
 #include "eval/features.h"
@@ -126,7 +126,7 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
     enum simclr_status status = SIMCLR_OK;
     if (!features || !labels)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the features of %zu images; use --knn-every 0", bank + query);
-    int batch = 2 * t->config.batch_size;
+    int batch = 2 * t->step.micro;
     if (status == SIMCLR_OK)
         status = features_compute(t->network, t->data.bank, features, labels, batch, err);
     if (status == SIMCLR_OK)
@@ -168,24 +168,24 @@ static size_t batch_place(const struct trainer *t)
     return (size_t)(t->state.step % t->steps_per_epoch) * (size_t)t->config.batch_size;
 }
 
-static enum simclr_status load_views(struct trainer *t, int *batch, struct simclr_error *err)
+/* A step_views_fn; ctx is a struct trainer, before the step. */
+static enum simclr_status load_views(void *ctx, float *out, int first, int count, struct simclr_error *err)
 {
-    int size = t->config.batch_size;
+    struct trainer *t = ctx;
     uint32_t epoch = (uint32_t)(t->state.step / t->steps_per_epoch);
-    size_t first = batch_place(t), left = loader_size(t->data.train) - first;
-    *batch = left < (size_t)size ? (int)left : size;
     double busy = loader_busy(t->data.train);
-    enum simclr_status status = loader_batch(t->data.train, t->step.views, epoch, first, *batch, err);
+    enum simclr_status status = loader_batch(t->data.train, out, epoch, batch_place(t) + (size_t)first, count, err);
     t->data_seconds += loader_busy(t->data.train) - busy;
     return status;
 }
 
-/* ---- when numbers go wrong ---- */
-
-static void restore_statistics(struct trainer *t)
+static struct step_batch next_batch(struct trainer *t)
 {
-    memcpy(network_buffers(t->network, &t->buffer_count), t->statistics, t->buffer_count * sizeof *t->statistics);
+    size_t left = loader_size(t->data.train) - batch_place(t), size = (size_t)t->config.batch_size;
+    return (struct step_batch){.images = (int)(left < size ? left : size), .views = load_views, .ctx = t};
 }
+
+/* ---- when numbers go wrong ---- */
 
 /* ctx is a struct trainer, before the step of the image. */
 static void name_image(void *ctx, int image, char *text, size_t size)
@@ -201,32 +201,32 @@ static void see_first(void *ctx, const struct watched *tensor)
 
 /* Repeats the step to see where it went wrong, writes it down, and undoes what it did: the run is as it was before. `what` becomes
  * "step 7: the output of conv1 has 3 NaN ... (images a.png, b.png, ...); 'simclr replay F' repeats it". */
-static enum simclr_status undo_step(struct trainer *t, int batch, char what[400], struct simclr_error *err)
+static enum simclr_status undo_step(struct trainer *t, const struct step_batch *batch, char what[400], struct simclr_error *err)
 {
     char found[160], folder[4096], names[2][40];
+    int images = batch->images;
     struct ntxent_result ignored;
     struct first_wrong first = {0};
-    restore_statistics(t);
-    step_watch(&t->step, 2 * batch, &ignored, see_first, &first);
-    restore_statistics(t);
+    enum simclr_status status = step_watch(&t->step, batch, &ignored, see_first, &first, err);
     first_wrong_text(found, sizeof found, &first);
     struct checkpoint_target target = trainer_checkpoint(t);
-    struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .memory = &t->step,
-                                  .rows = 2 * batch, .found = found, .name = name_image, .name_ctx = t};
-    enum simclr_status status = run_folder_check(&t->folder, err);
+    struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .batch = batch,
+                                  .found = found, .name = name_image, .name_ctx = t};
+    if (status == SIMCLR_OK)
+        status = run_folder_check(&t->folder, err);
     if (status == SIMCLR_OK)
         status = nonfinite_write(folder, &step, t->config.on_nan == ON_NAN_SKIP ? MOST_KEPT : SIZE_MAX, err);
     for (int i = 0; i < 2; i++)
-        name_image(t, i < batch ? i : 0, names[i], sizeof names[i]);
-    int n = snprintf(what, 400, "step %llu: %s (%d image%s: %s%s%s%s)", (unsigned long long)t->state.step + 1, found, batch, batch > 1 ? "s" : "",
-                     names[0], batch > 1 ? ", " : "", batch > 1 ? names[1] : "", batch > 2 ? ", ..." : "");
+        name_image(t, i < images ? i : 0, names[i], sizeof names[i]);
+    int n = snprintf(what, 400, "step %llu: %s (%d image%s: %s%s%s%s)", (unsigned long long)t->state.step + 1, found, images, images > 1 ? "s" : "",
+                     names[0], images > 1 ? ", " : "", images > 1 ? names[1] : "", images > 2 ? ", ..." : "");
     if (status == SIMCLR_OK && folder[0])
         snprintf(what + n, 400 - (size_t)n, "; 'simclr replay %s' repeats it", folder);
     return status;
 }
 
 /* The batch is used up and the weights stay; the schedule goes on, the optimiser's own count of steps does not. */
-static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simclr_error *err)
+static enum simclr_status skip_or_stop(struct trainer *t, const struct step_batch *batch, struct simclr_error *err)
 {
     char what[400], text[512];
     enum simclr_status status = undo_step(t, batch, what, err);
@@ -248,27 +248,28 @@ static enum simclr_status skip_or_stop(struct trainer *t, int batch, struct simc
 static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
 {
     double began = clock_seconds();
-    int batch;
+    struct step_batch batch = next_batch(t);
     struct ntxent_result result;
-    enum simclr_status status = load_views(t, &batch, err);
+    bool finite;
+    enum simclr_status status = step_run(&t->step, &batch, &result, &finite, err);
     if (status != SIMCLR_OK)
         return status;
-    memcpy(t->statistics, network_buffers(t->network, &t->buffer_count), t->buffer_count * sizeof *t->statistics);
-    if (!step_run(&t->step, 2 * batch, &result))
-        return skip_or_stop(t, batch, err);
-    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &t->param_count),
+    if (!finite)
+        return skip_or_stop(t, &batch, err);
+    size_t params;
+    optim_step(t->engine, &t->config.optim, t->tensors, t->tensor_count, network_params(t->network, &params),
                network_grads(t->network), t->optim, t->state.step + 1 - t->state.skipped, lr_of_step(t, t->state.step));
 
-    double weight = (double)batch / t->config.batch_size;
+    double weight = (double)batch.images / t->config.batch_size;
     t->state.step++;
     t->state.epoch_steps++;
-    t->state.epoch_images += (uint64_t)batch;
+    t->state.epoch_images += (uint64_t)batch.images;
     t->state.skipped_in_a_row = 0;
     t->state.loss += weight * result.loss;
     t->state.retrieval1 += weight * result.retrieval1;
     t->state.alignment += weight * result.alignment;
     t->state.uniformity += weight * result.uniformity;
-    t->timed_images += (uint64_t)batch;
+    t->timed_images += (uint64_t)batch.images;
     t->step_seconds += clock_seconds() - began;
     return SIMCLR_OK;
 }

@@ -21,6 +21,7 @@ struct train_config {
     enum cache_mode cache;    /* of decoded images */
     struct network_config network; /* image_size 0 and stem AUTO (-1) are resolved from the data at start */
     int batch_size, epochs, n_views;
+    int micro_batch;          /* images of a pass through the network, from which norms take their statistics; 0: the whole batch */
     bool keep_last;
     double temperature;
     struct optim_config optim;
@@ -36,6 +37,7 @@ struct train_config {
     double checkpoint_minutes; /* 0: off */
     enum on_nan on_nan;
     int keep;                  /* newest checkpoints that stay on disk; 0: all */
+    size_t memory;             /* bytes that the run may take, 0: what there is. Not in config.json: as a run begins it settles micro_batch */
 };
 
 struct train_progress {

@@ -17,12 +17,10 @@ struct trainer {
     char *settings;             /* what a resumed run must share */
     struct run_data data;
     struct network *network;
-    size_t param_count;
+    struct network_size sizes;
     const struct tensor_info *tensors;
     size_t tensor_count;
-    float *optim[2];            /* (param_count) each */
-    float *statistics;          /* (buffer_count): the running ones before a step, should it be undone */
-    size_t buffer_count;
+    float *optim[2];            /* (sizes.params) each */
     struct step_memory step;
     struct arena memory;
 
@@ -52,8 +50,7 @@ void trainer_release(struct trainer *t);
 /* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
 enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
 
-/* The trainer's own memory beside its network's, from an arena that may be measuring: optim, statistics and step. Wants config, engine,
- * and how many parameters and buffers there are. micro_batch: images that go through the network at once. */
+/* The trainer's own memory beside its network's, from an arena that may be measuring: optim and step. Wants config, engine and sizes. micro_batch: images that go through the network at once. */
 void trainer_lay_out(struct trainer *t, int micro_batch);
 
 /* What a checkpoint of the run holds. */

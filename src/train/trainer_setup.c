@@ -1,6 +1,7 @@
 /* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
 #include "base/status.h"
 #include "train/config.h"
+#include "train/memory_limit.h"
 #include "train/trainer_internal.h"
 
 #include <stdio.h>
@@ -12,9 +13,8 @@ enum { PATH_SIZE = 4096 };
 void trainer_lay_out(struct trainer *t, int micro_batch)
 {
     for (int i = 0; i < optim_state_arrays(t->config.optim.kind); i++)
-        t->optim[i] = arena_alloc(&t->memory, t->param_count, sizeof(float));
-    t->statistics = arena_alloc(&t->memory, t->buffer_count, sizeof(float));
-    t->step = step_lay_out(t->engine, t->network, &t->config, 2 * t->config.batch_size, 2 * micro_batch, &t->memory);
+        t->optim[i] = arena_alloc(&t->memory, t->sizes.params, sizeof(float));
+    t->step = step_lay_out(t->engine, t->network, &t->sizes, &t->config, t->config.batch_size, micro_batch, &t->memory);
 }
 
 enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err)
@@ -34,17 +34,17 @@ enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *er
 
 enum simclr_status trainer_allocate(struct trainer *t, struct simclr_error *err)
 {
-    enum simclr_status status = network_create(&t->network, &t->config.network, t->engine, 2 * t->config.batch_size, true, err);
+    int micro_batch = step_pass_images(&t->config, t->config.batch_size);
+    enum simclr_status status = network_create(&t->network, &t->config.network, t->engine, 2 * micro_batch, true, err);
     if (status != SIMCLR_OK)
         return status;
-    network_params(t->network, &t->param_count);
-    network_buffers(t->network, &t->buffer_count);
+    t->sizes = *network_sizes(t->network);
     t->tensors = network_param_list(t->network, &t->tensor_count);
-    trainer_lay_out(t, t->config.batch_size);
+    trainer_lay_out(t, micro_batch);
     if (arena_commit(&t->memory))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
                     t->config.batch_size);
-    trainer_lay_out(t, t->config.batch_size);
+    trainer_lay_out(t, micro_batch);
     return SIMCLR_OK;
 }
 
@@ -57,15 +57,18 @@ void trainer_release(struct trainer *t)
 
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
 {
+    size_t for_cache = 0;
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
         status = trainer_plan_steps(t, err);
+    if (status == SIMCLR_OK)
+        status = memory_limit_apply(&t->config, trainer_has_config(t), &for_cache, &t->data, t->engine, err);
     t->config.network.seed = t->config.seed;
     if (status == SIMCLR_OK)
         status = trainer_allocate(t, err);
     if (status != SIMCLR_OK)
         return status;
-    run_data_cache(&t->data, t->config.cache);
+    run_data_cache(&t->data, t->config.cache, for_cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the settings");
