@@ -27,7 +27,7 @@ static size_t list_options(struct option list[MOST_OPTIONS], size_t *first, stru
     memcpy(list, command->own, n * sizeof *list);
     const char *group = n ? list[0].group : "Options";
     list[n++] = (struct option){.name = "memory", .group = group, .value = "SIZE", .set = option_bytes, .target = &o->config.memory,
-                                .help = "take at most so much (400M, 1.5G): settles --micro-batch once, as a run begins"};
+                                .help = "stay below (400M, 1.5G): sets --micro-batch as a run begins"};
     n += cli_common_options(list + n, group, &o->threads, &o->isa, &o->help);
     *first = n;
     const struct setting *settings = train_settings(&count);
