@@ -30,6 +30,8 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
 struct option cli_setting(const struct setting *setting, struct train_config *config);
 option_set_fn cli_set_setting;
 
+extern const struct option_range cli_threads_range;
+
 /* --threads, --isa and --help; returns how many. */
 enum { CLI_COMMON_OPTIONS = 3 };
 size_t cli_common_options(struct option options[CLI_COMMON_OPTIONS], const char *group, int *threads, const char **isa, bool *help);

@@ -38,7 +38,10 @@ void options_help(FILE *out, const struct option *options, size_t count);
 /* The candidate nearest to text, if it is near enough to be meant; else NULL. */
 const char *nearest_word(const char *text, const char *const *candidates, size_t count);
 
-/* Setters of common targets: const char *, bool, int (1 to 1024). */
-option_set_fn option_text, option_switch, option_threads;
+/* Setters of common targets: const char *; bool; int, in the range that data names. */
+struct option_range {
+    int low, high;
+};
+option_set_fn option_text, option_switch, option_int;
 
 #endif

@@ -260,7 +260,7 @@ int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
     return 0;
 }
 
-int progress_packed(void *ctx, const struct pack_progress *t)
+int progress_images(void *ctx, const struct image_progress *t)
 {
     struct progress *p = ctx;
     struct line line = {.room = room_of(p)};

@@ -14,7 +14,7 @@ struct loader_config {
     uint64_t seed;
 };
 
-/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). */
+/* dataset stays the caller's and must outlive the loader. Which images: `items` of `count` indices (copied); NULL: the first count. */
 enum simclr_status loader_create(struct loader **loader, const struct dataset *dataset, const uint32_t *items, size_t count,
                                  const struct loader_config *config, const struct engine *engine, struct simclr_error *err);
 void loader_free(struct loader *loader);

@@ -441,6 +441,11 @@ int network_feature_dim(const struct network *network)
     return network->net.nodes[network->net.feature].shape.k;
 }
 
+int network_out_dim(const struct network *network)
+{
+    return network->net.nodes[network->net.count - 1].shape.k;
+}
+
 size_t network_memory(const struct network *network)
 {
     return network->arena.capacity;

@@ -49,6 +49,7 @@ enum simclr_status network_create(struct network **network, const struct network
 void network_free(struct network *network);
 
 int network_feature_dim(const struct network *network); /* of h */
+int network_out_dim(const struct network *network);     /* of z */
 size_t network_memory(const struct network *network);   /* bytes planned */
 
 /* x (rows, S, S, C), 1 <= rows <= max_rows -> *h (rows, feature_dim) and, if z != NULL, *z (rows, out_dim); both stay valid until
