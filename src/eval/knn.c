@@ -31,11 +31,16 @@ struct search {
     const float *bank, *query; /* normalised */
     const int *bank_labels, *query_labels;
     size_t bank_rows, query_rows;
-    int d, classes, k;
-    double temperature;
-    size_t *right; /* (query tiles) */
+    int d, classes;
+    int k;                  /* neighbours wanted: the largest of ks, cut to the bank */
+    const int *ks;          /* (k_count) ascending */
+    const double *temperatures;
+    int k_count, temperature_count;
+    size_t *right;          /* (query tiles, k_count, temperature_count) */
     struct workspace *workspaces;
 };
+
+static size_t cells(const struct search *s) { return (size_t)s->k_count * (size_t)s->temperature_count; }
 
 /* Whether a ranks behind b: less similar, or as similar with the higher index. */
 static bool behind(struct neighbour a, struct neighbour b)
@@ -91,19 +96,31 @@ static void sort_heap(struct neighbour *heap, int count)
     }
 }
 
-/* Votes exp(cos / T) in rank order, all divided by the best one's so that no T overflows; equal votes go to the lower class. */
-static int vote(const struct search *s, const struct neighbour *ranked, int count, double *votes)
+/* Equal votes go to the lower class. */
+static int winner(const double *votes, int classes)
 {
-    memset(votes, 0, (size_t)s->classes * sizeof *votes);
-    for (int i = 0; i < count; i++) {
-        double behind_best = (double)ranked[i].similarity - (double)ranked[0].similarity;
-        votes[s->bank_labels[ranked[i].index]] += fm_exp(behind_best / s->temperature);
-    }
     int best = 0;
-    for (int c = 1; c < s->classes; c++)
+    for (int c = 1; c < classes; c++)
         if (votes[c] > votes[best])
             best = c;
     return best;
+}
+
+/* Votes exp(cos / T) in rank order, all divided by the best one's so that no T overflows. Those of the first k neighbours are counted on
+ * the way to the next k. Adds to right (k_count, temperature_count). */
+static void vote(const struct search *s, size_t *right, const struct neighbour *ranked, int count, int label, double *votes)
+{
+    for (int t = 0; t < s->temperature_count; t++) {
+        int i = 0;
+        memset(votes, 0, (size_t)s->classes * sizeof *votes);
+        for (int k = 0; k < s->k_count; k++) {
+            for (; i < count && i < s->ks[k]; i++) {
+                double behind_best = (double)ranked[i].similarity - (double)ranked[0].similarity;
+                votes[s->bank_labels[ranked[i].index]] += fm_exp(behind_best / s->temperatures[t]);
+            }
+            right[k * s->temperature_count + t] += winner(votes, s->classes) == label;
+        }
+    }
 }
 
 /* similarity (rows, 64) of bank rows from `first` on to the packed queries. */
@@ -135,7 +152,6 @@ static void search_tile(void *ctx, size_t tile, int thread)
     _Alignas(64) float similarity[BANK * QUERIES];
     float bound[QUERIES];
     int found[QUERIES] = {0};
-    s->right[tile] = 0;
     for (int q = 0; q < QUERIES; q++)
         bound[q] = -INFINITY;
     for (size_t row = 0; row < s->bank_rows; row += BANK) {
@@ -158,7 +174,7 @@ static void search_tile(void *ctx, size_t tile, int thread)
         if (label < 0)
             continue;
         sort_heap(heap, found[q]);
-        s->right[tile] += vote(s, heap, found[q], work->votes) == label;
+        vote(s, s->right + tile * cells(s), heap, found[q], label, work->votes);
     }
 }
 
@@ -202,7 +218,7 @@ static enum simclr_status count_labels(size_t *labelled, const char *what, const
 static void lay_out(struct search *s, struct arena *arena, int workspaces)
 {
     size_t tiles = (s->query_rows + QUERIES - 1) / QUERIES;
-    s->right = arena_alloc(arena, tiles, sizeof *s->right);
+    s->right = arena_alloc(arena, tiles, cells(s) * sizeof *s->right);
     s->workspaces = arena_alloc(arena, (size_t)workspaces, sizeof *s->workspaces);
     for (int i = 0; i < workspaces; i++) {
         struct workspace work = {
@@ -215,21 +231,33 @@ static void lay_out(struct search *s, struct arena *arena, int workspaces)
     }
 }
 
-enum simclr_status knn_classify(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels,
-                                size_t bank_rows, float *query, const int *query_labels, size_t query_rows, int d, int classes,
-                                int k, double temperature, struct simclr_error *err)
+static enum simclr_status check_grid(const int *ks, int k_count, const double *temperatures, int temperature_count,
+                                     struct simclr_error *err)
 {
-    if (k < 1 || !(temperature > 0.0))
-        return fail(err, SIMCLR_ERR_USAGE, "kNN: k = %d and temperature = %g must both be positive", k, temperature);
+    for (int k = 0; k < k_count; k++)
+        for (int t = 0; t < temperature_count; t++)
+            if (ks[k] < 1 || !(temperatures[t] > 0.0))
+                return fail(err, SIMCLR_ERR_USAGE, "kNN: k = %d and temperature = %g must both be positive", ks[k], temperatures[t]);
+    return SIMCLR_OK;
+}
+
+enum simclr_status knn_sweep(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels, size_t bank_rows,
+                             float *query, const int *query_labels, size_t query_rows, int d, int classes, const int *ks, int k_count,
+                             const double *temperatures, int temperature_count, struct simclr_error *err)
+{
+    enum simclr_status status = check_grid(ks, k_count, temperatures, temperature_count, err);
+    if (status)
+        return status;
     if (bank_rows > UINT32_MAX)
         return fail(err, SIMCLR_ERR_USAGE, "kNN: a bank of %zu images is too large; use --limit", bank_rows);
-    size_t neighbours, queries, right = 0;
-    enum simclr_status status = count_labels(&neighbours, "image of the bank", bank_labels, bank_rows, classes, err);
+    size_t neighbours, queries;
+    status = count_labels(&neighbours, "image of the bank", bank_labels, bank_rows, classes, err);
     if (!status)
         status = count_labels(&queries, "query image", query_labels, query_rows, classes, err);
     if (status)
         return status;
 
+    int most = ks[k_count - 1];
     struct search s = {
         .engine = engine,
         .bank = bank,
@@ -240,8 +268,11 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
         .query_rows = query_rows,
         .d = d,
         .classes = classes,
-        .k = (size_t)k < neighbours ? k : (int)neighbours,
-        .temperature = temperature,
+        .k = (size_t)most < neighbours ? most : (int)neighbours,
+        .ks = ks,
+        .temperatures = temperatures,
+        .k_count = k_count,
+        .temperature_count = temperature_count,
     };
     size_t tiles = (query_rows + QUERIES - 1) / QUERIES;
     int workspaces = (size_t)engine->threads < tiles ? engine->threads : (int)tiles;
@@ -257,9 +288,20 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
     par_for(engine->threads, tiles, search_tile, &s);
     if (engine_stopped(engine))
         status = fail(err, SIMCLR_ERR_CANCELLED, "stopped while neighbours were searched");
-    for (size_t i = 0; i < tiles; i++)
-        right += s.right[i];
-    *accuracy = (double)right / (double)queries;
+    for (size_t cell = 0; cell < cells(&s); cell++) {
+        size_t right = 0;
+        for (size_t i = 0; i < tiles; i++)
+            right += s.right[i * cells(&s) + cell];
+        accuracy[cell] = (double)right / (double)queries;
+    }
     arena_free(&arena);
     return status;
+}
+
+enum simclr_status knn_classify(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels,
+                                size_t bank_rows, float *query, const int *query_labels, size_t query_rows, int d, int classes,
+                                int k, double temperature, struct simclr_error *err)
+{
+    return knn_sweep(engine, accuracy, bank, bank_labels, bank_rows, query, query_labels, query_rows, d, classes, &k, 1, &temperature, 1,
+                     err);
 }
