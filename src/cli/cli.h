@@ -15,6 +15,7 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
 /* Each takes its own argv: argv[0] is the subcommand. */
 int cmd_train(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
     {"train", "train an encoder on images without labels", cmd_train},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
+    {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval},
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
         printf("simclr %s\n", SIMCLR_VERSION);
         return EXIT_DONE;
     }
-    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0)
+    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0 || strcmp(name, "eval") == 0)
         sleep_while_waiting(argv);
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)

@@ -260,6 +260,17 @@ int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
     return 0;
 }
 
+void progress_phase(void *ctx, const char *phase, double done)
+{
+    struct progress *p = ctx;
+    struct line line = {.room = room_of(p)};
+    if (!p->terminal)
+        return;
+    add_field(&line, "", "%s", phase);
+    draw_bar(p, done, &line);
+    flush(p);
+}
+
 int progress_images(void *ctx, const struct image_progress *t)
 {
     struct progress *p = ctx;

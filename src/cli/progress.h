@@ -24,6 +24,9 @@ int progress_report(void *ctx, const struct train_progress *progress, bool epoch
 
 int progress_images(void *ctx, const struct image_progress *progress);
 
+/* What goes on, and how much of it is done, 0 to 1; shown on a terminal alone. */
+void progress_phase(void *ctx, const char *phase, double done);
+
 /* Ends a bar that is still shown. */
 void progress_end(struct progress *progress);
 

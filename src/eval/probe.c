@@ -204,8 +204,7 @@ static enum simclr_status hold_out(struct fit *f, struct labels *l, const int *l
         }
     }
     if (f->chosen_from == f->images)
-        return fail(err, SIMCLR_ERR_USAGE, "a linear probe needs two labelled images of a class to choose its regularisation by; "
-                                           "give more images, or --lambda");
+        return fail(err, SIMCLR_ERR_USAGE, "a linear probe needs two labelled images of a class to choose its regularisation by");
     return SIMCLR_OK;
 }
 
