@@ -15,7 +15,7 @@
 TestSuite(features, .init = small_runs_begin, .fini = small_runs_end, .timeout = 60);
 
 static struct encoder encoder;
-static struct encoder_set images;
+static struct image_parts images;
 static struct engine engine;
 enum { DIM = 128, OUT_DIM = 8 };
 static float h[PICTURES * DIM], z[PICTURES * OUT_DIM];
@@ -31,12 +31,12 @@ static void open_encoder(const char *isa, int threads, int batch)
 static enum simclr_status open_images(const char *path, size_t limit)
 {
     struct image_source source = {.path = path, .limit = limit};
-    return encoder_set_open(&images, &encoder, &source, SPLIT_TRAIN, &engine, &err);
+    return image_parts_open(&images, &encoder, &source, IMAGES_TRAIN, &engine, &err);
 }
 
 static void close_all(void)
 {
-    encoder_set_close(&images);
+    image_parts_close(&images);
     encoder_close(&encoder);
 }
 
@@ -44,8 +44,8 @@ static void compute(const char *isa, int threads, int batch)
 {
     open_encoder(isa, threads, batch);
     cr_assert_eq(open_images(NULL, 0), SIMCLR_OK, "%s", err.text);
-    cr_assert_eq(loader_size(images.loader), PICTURES);
-    cr_assert_eq(features_compute(encoder.network, images.loader, h, z, labels, batch, NULL, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(loader_size(images.part[0].loader), PICTURES);
+    cr_assert_eq(features_compute(encoder.network, images.part[0].loader, h, z, labels, batch, NULL, &err), SIMCLR_OK, "%s", err.text);
     close_all();
 }
 
@@ -78,8 +78,8 @@ Test(features, are_of_the_runs_images_or_of_others)
     snprintf(other, sizeof other, "%s", temp_path(root, "other.npy"));
     open_encoder("auto", 1, 4);
     cr_assert_eq(open_images(other, 7), SIMCLR_OK, "%s", err.text);
-    cr_expect_eq(loader_size(images.loader), 7);
-    encoder_set_close(&images);
+    cr_expect_eq(loader_size(images.part[0].loader), 7);
+    image_parts_close(&images);
     cr_expect_eq(open_images("", 0), SIMCLR_ERR_USAGE);
     cr_expect_eq(open_images(temp_path(root, "nothing"), 0), SIMCLR_ERR_IO);
     encoder_close(&encoder);
@@ -119,7 +119,7 @@ Test(features, are_left_off_when_asked_to)
     open_encoder("auto", 1, 4);
     cr_assert_eq(open_images(NULL, 0), SIMCLR_OK, "%s", err.text);
     struct image_progress progress = image_progress_begin(stop_after, &most, PICTURES);
-    cr_expect_eq(features_compute(encoder.network, images.loader, h, NULL, labels, 4, &progress, &err), SIMCLR_ERR_CANCELLED);
+    cr_expect_eq(features_compute(encoder.network, images.part[0].loader, h, NULL, labels, 4, &progress, &err), SIMCLR_ERR_CANCELLED);
     cr_expect_eq(progress.done, 8);
     expect_in(err.text, "8 of 20");
     close_all();

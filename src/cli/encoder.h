@@ -22,7 +22,13 @@ size_t encoder_options(struct option options[ENCODER_OPTIONS], struct encoder_co
 /* Signals, kernels and the encoder of run; warnings go to stderr. encoder_close(&command->encoder). */
 enum simclr_status encoder_command_open(struct encoder_command *command, const char *run, struct simclr_error *err);
 
+/* --split: which images of DATA. Target: an enum image_splits. */
+option_set_fn option_split;
+struct option split_option(enum image_splits *splits);
+
 /* The images of data (NULL: of the run) with the options given. */
 struct image_source encoder_images(const struct encoder_command *command, const char *data);
+/* The same of image files (count). */
+struct image_source encoder_image_files(const struct encoder_command *command, const char *const *files, size_t count);
 
 #endif

@@ -19,6 +19,12 @@ enum simclr_status loader_create(struct loader **loader, const struct dataset *d
                                  const struct loader_config *config, const struct engine *engine, struct simclr_error *err);
 void loader_free(struct loader *loader);
 
+/* A set, and the loader of all of it, in its order. */
+struct image_part {
+    struct dataset *set;
+    struct loader *loader;
+};
+
 /* Before the first batch: decoded images are kept in memory while they fit in `bytes` (0: none are), unless the set is raw
  * (dataset_is_raw). all: one that does not fit is SIMCLR_ERR_MEMORY. Changes no result. */
 void loader_cache(struct loader *loader, size_t bytes, bool all);

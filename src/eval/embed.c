@@ -26,7 +26,7 @@ struct embedding {
     struct embed_result *result;
     bool csv;
     struct file_writer files[FILES]; /* path NULL: not begun */
-    const struct embed_part *part; /* that is written */
+    const struct image_part *part; /* that is written */
     float *rows;     /* (batch, dim) of a pass, without broken ones */
     int64_t *labels; /* (batch) */
     struct buffer text; /* of a pass: CSV rows, or names */
@@ -90,7 +90,7 @@ static enum simclr_status take(void *ctx, const struct features_pass *pass, stru
     return status;
 }
 
-static enum simclr_status none_readable(const struct embed_part *part, struct simclr_error *err)
+static enum simclr_status none_readable(const struct image_part *part, struct simclr_error *err)
 {
     const char *const *messages;
     size_t n = loader_broken(part->loader, &messages);
@@ -108,7 +108,7 @@ static enum simclr_status put_header(struct embedding *e, struct simclr_error *e
 }
 
 /* All passes of all parts. */
-static enum simclr_status put_rows(struct embedding *e, struct network *network, const struct embed_part *parts, int count,
+static enum simclr_status put_rows(struct embedding *e, struct network *network, const struct image_part *parts, int count,
                                    image_report_fn *report, void *ctx, struct simclr_error *err)
 {
     size_t batch = (size_t)e->options->batch;
@@ -127,7 +127,7 @@ static enum simclr_status put_rows(struct embedding *e, struct network *network,
     return status == SIMCLR_OK && e->result->images == 0 ? none_readable(&parts[0], err) : status;
 }
 
-static void begin(struct embedding *e, struct network *network, const struct embed_part *parts, int count)
+static void begin(struct embedding *e, struct network *network, const struct image_part *parts, int count)
 {
     *e->result = (struct embed_result){.dim = e->options->z ? network_out_dim(network) : network_feature_dim(network)};
     for (int i = 0; i < count; i++)
@@ -141,7 +141,7 @@ static void end(struct embedding *e)
     buffer_free(&e->text);
 }
 
-enum simclr_status embed_print(int fd, char *name, struct network *network, const struct embed_part *parts, int count,
+enum simclr_status embed_print(int fd, const char *name, struct network *network, const struct image_part *parts, int count,
                                const struct embed_options *options, const struct engine *engine, image_report_fn *report, void *ctx,
                                struct embed_result *result, struct simclr_error *err)
 {
@@ -209,7 +209,7 @@ static enum simclr_status put_headers(struct embedding *e, struct simclr_error *
     return status == SIMCLR_OK && e->result->labels ? file_put_at(&e->files[LABELS], 0, header, sizeof header, err) : status;
 }
 
-static enum simclr_status list_broken(struct embedding *e, const struct embed_part *parts, int count, struct simclr_error *err)
+static enum simclr_status list_broken(struct embedding *e, const struct image_part *parts, int count, struct simclr_error *err)
 {
     char path[PATH_SIZE];
     name_file(path, e, BROKEN);
@@ -243,7 +243,7 @@ static enum simclr_status commit(struct embedding *e, struct simclr_error *err)
     return status;
 }
 
-enum simclr_status embed_write(const char *output, struct network *network, const struct embed_part *parts, int count,
+enum simclr_status embed_write(const char *output, struct network *network, const struct image_part *parts, int count,
                                const struct embed_options *options, const struct engine *engine, image_report_fn *report, void *ctx,
                                struct embed_result *result, struct simclr_error *err)
 {

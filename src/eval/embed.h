@@ -4,11 +4,6 @@
 
 #include "eval/features.h"
 
-struct embed_part {
-    const struct dataset *set;
-    struct loader *loader; /* of all of set, in its order */
-};
-
 struct embed_options {
     bool z;         /* the projection, not h */
     bool normalize; /* each row of length 1 */
@@ -28,12 +23,12 @@ struct embed_result {
  *   F.csv    name, label where a set has labels, f0 to f(D-1): 9 digits, which give back the same float32.
  * Images that cannot be read have no row; F.broken.txt says which, and why. The files appear when all are whole, `output` last; none is
  * overwritten, and after an error, or when stopped, there is none. No more than one pass is in memory. */
-enum simclr_status embed_write(const char *output, struct network *network, const struct embed_part *parts, int count,
+enum simclr_status embed_write(const char *output, struct network *network, const struct image_part *parts, int count,
                                const struct embed_options *options, const struct engine *engine, image_report_fn *report, void *ctx,
                                struct embed_result *result, struct simclr_error *err);
 
 /* The same as CSV to an open file, which is called `name` in errors; whom cannot be read, the loaders know (loader_broken). */
-enum simclr_status embed_print(int fd, char *name, struct network *network, const struct embed_part *parts, int count,
+enum simclr_status embed_print(int fd, const char *name, struct network *network, const struct image_part *parts, int count,
                                const struct embed_options *options, const struct engine *engine, image_report_fn *report, void *ctx,
                                struct embed_result *result, struct simclr_error *err);
 
