@@ -209,6 +209,7 @@ void dataset_close(struct dataset *set)
 }
 
 size_t dataset_size(const struct dataset *set) { return set->size; }
+int dataset_channels(const struct dataset *set) { return set->channels; }
 int dataset_classes(const struct dataset *set) { return set->classes; }
 const char *dataset_kind(const struct dataset *set) { return set->kind; }
 bool dataset_is_raw(const struct dataset *set) { return set->raw; }

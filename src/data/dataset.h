@@ -46,6 +46,7 @@ void dataset_close(struct dataset *dataset);
 bool dataset_is_image_file(const char *path);
 
 size_t dataset_size(const struct dataset *dataset);
+int dataset_channels(const struct dataset *dataset);             /* of the images handed out */
 int dataset_classes(const struct dataset *dataset);              /* 0: no labels */
 int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
 const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */

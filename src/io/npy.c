@@ -70,9 +70,10 @@ static enum simclr_status parse_dict(struct npy_header *header, const char *text
 
 enum simclr_status npy_parse_header(struct npy_header *header, const char *path, const void *bytes, size_t size, struct simclr_error *err)
 {
-    const uint8_t *start = bytes;
+    uint8_t start[LONG_START] = {0};
+    memcpy(start, bytes, size < LONG_START ? size : LONG_START);
     *header = (struct npy_header){.ndim = 0};
-    if (size < LONG_START || memcmp(start, "\x93NUMPY", 6))
+    if (memcmp(start, "\x93NUMPY", 6))
         return fail(err, SIMCLR_ERR_FORMAT, "%s is not a .npy file, or is cut short; write it with numpy.save", path);
     bool long_form = start[6] > 1;
     size_t length = (size_t)start[8] | (size_t)start[9] << 8, before = long_form ? LONG_START : START;
@@ -89,7 +90,7 @@ enum simclr_status npy_parse_header(struct npy_header *header, const char *path,
     char *text = calloc(1, length + 1);
     if (!text)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
-    memcpy(text, start + before, length);
+    memcpy(text, (const char *)bytes + before, length);
     enum simclr_status status = parse_dict(header, text, path, err);
     free(text);
     return status;

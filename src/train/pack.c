@@ -162,10 +162,7 @@ static void round_image(void *ctx, size_t image, int thread)
 {
     (void)thread;
     const struct rounding *r = ctx;
-    const float *x = r->x + image * r->floats;
-    uint8_t *bytes = r->bytes + image * r->floats;
-    for (size_t i = 0; i < r->floats; i++)
-        bytes[i] = (uint8_t)(int)(x[i] * 255.0f + 0.5f);
+    augment_round(r->bytes + image * r->floats, r->x + image * r->floats, r->floats);
 }
 
 /* Rounds a batch and appends what could be read. */
