@@ -27,7 +27,7 @@ def main():
                     f'{name}.weight': w.astype('<f4'), f'{name}.bias': (b - b.mean()).astype('<f4'),
                     f'{name}.deviation': scaler.scale_.astype('<f4'), f'{name}.mean': scaler.mean_.astype('<f4'),
                     f'{name}.loss': np.array([objective(w, b, z, y, strength)], '<f4'),
-                    f'{name}.right': np.array([np.sum(model.predict(z) == y)], '<i8')}
+                    f'{name}.right': np.array([np.sum(model.predict(z) == y)], '<f4')}
     write_safetensors('probe.safetensors', tensors)
 
 

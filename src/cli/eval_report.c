@@ -143,7 +143,8 @@ static void print_notes(const struct eval_report *r)
         printf("\nk is %d, for there are no more images to be neighbours.", e->ks[e->k_at]);
     for (int i = 0; i < c.count; i++)
         if (!c.part[i]->probe.converged)
-            printf("\nThe probe on %s was stopped after %d iterations, before it had converged.", c.part[i]->name, c.part[i]->probe.iterations);
+            printf("\nThe probe on %s%s was stopped after %d iterations, before it had converged.", c.part[i]->name,
+                   i < 2 ? "" : " untrained", c.part[i]->probe.iterations);
     printf("\nThe best cell of the table was found on the test images and flatters: quote k = %d, T = %g. The probe's\n"
            "regularisation was chosen on %zu of its training images. Differences below %.1f points may be chance.\n",
            e->ks[e->k_at], e->temperatures[e->temperature_at], e->part[0].probe.held_out, 100 / sqrt((double)e->test_images));

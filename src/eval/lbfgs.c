@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PAIRS = 10, MOST_HALVINGS = 30 };
+enum { PAIRS = 10, MOST_HALVINGS = 20 };
 
 /* Of the decrease that the slope promises, what a step must reach (Armijo). */
 static const double SUFFICIENT = 1e-4;

@@ -23,8 +23,8 @@ enum {
 };
 static const double STRONGEST = 10;
 
-/* While lambda is chosen only the order of accuracies counts. */
-static const double CHOOSING_TOLERANCE = 1e-4, TOLERANCE = 1e-5;
+/* As scikit-learn has it. While lambda is chosen fewer iterations do: only the order of accuracies counts. */
+static const double TOLERANCE = 1e-4;
 enum { CHOOSING_ITERATIONS = 200, ITERATIONS = 1000 };
 
 /* The labelled training images, those held out last, and the objective over the first `rows` of them. Only classes that occur have a
@@ -267,7 +267,7 @@ static enum simclr_status choose_lambda(struct fit *f, struct probe *p, probe_re
         if (report)
             report(ctx, i + 1, LAMBDAS + 1, lambda);
         f->lambda = lambda;
-        enum simclr_status status = lbfgs_minimize(f->params, param_count(f), CHOOSING_TOLERANCE, CHOOSING_ITERATIONS, objective, f,
+        enum simclr_status status = lbfgs_minimize(f->params, param_count(f), TOLERANCE, CHOOSING_ITERATIONS, objective, f,
                                                    f->engine, &result, err);
         if (status != SIMCLR_OK)
             return status;
