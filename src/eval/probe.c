@@ -19,9 +19,9 @@ enum {
     SLICE = 64,    /* rows of a block whose losses make one sum */
     COLUMNS = 16,  /* features that a task standardises */
     HELD_OUT = 10, /* one in ten training images chooses lambda */
-    LAMBDAS = 8,   /* 10 to 1e-6 */
+    LAMBDAS = 9,   /* 100 to 1e-6 */
 };
-static const double STRONGEST = 10;
+static const double STRONGEST = 100;
 
 /* As scikit-learn has it. While lambda is chosen fewer iterations do: only the order of accuracies counts. */
 static const double TOLERANCE = 1e-4;

@@ -27,7 +27,7 @@ struct probe {
 /* Told before each fit: its number from 1, of how many, and its lambda. */
 typedef void probe_report_fn(void *ctx, int fit, int fits, double lambda);
 
-/* x (rows, d), labels below classes; rows with a negative label are left out. lambda 0: that of 10, 1, ... 1e-6 is taken which is right
+/* x (rows, d), labels below classes; rows with a negative label are left out. lambda 0: that of 100, 10, ... 1e-6 is taken which is right
  * most often on a tenth of each class's images, drawn by seed and fitted without (of equals the strongest); then all are fitted.
  * x is not changed. One class alone, or no class with two images to choose lambda by, is SIMCLR_ERR_USAGE, a feature that is no finite
  * number SIMCLR_ERR_NONFINITE. report may be NULL. */
