@@ -18,6 +18,7 @@ static const struct command {
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack, true},
     {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval, true},
     {"embed", "compute the features of images with a trained encoder, into .npy or CSV", cmd_embed, true},
+    {"search", "find the images most like a picture, or near-duplicates", cmd_search, true},
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay, false},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa, false},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest, false},

@@ -7,13 +7,14 @@
 #include "io/file.h"
 #include "io/npy.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, NAME_SIZE = 2 * PATH_SIZE };
+enum { PATH_SIZE = 4096 };
 
 enum { FEATURES, NAMES, LABELS, BROKEN, FILES };
 static const char *const suffixes[FILES] = {NULL /* the output itself */, ".names.txt", ".labels.npy", ".broken.txt"};
@@ -34,12 +35,10 @@ struct embedding {
 
 /* ---- One pass ---- */
 
-static const char *name_of(const struct embedding *e, size_t item, char text[NAME_SIZE])
+const char *embed_name(const struct image_part *part, bool parts, size_t item, char text[EMBED_NAME])
 {
-    size_t before = 0;
-    if (e->options->parts)
-        before = (size_t)snprintf(text, NAME_SIZE, "%s/", dataset_part(e->part->set));
-    dataset_item_name(e->part->set, item, text + before, NAME_SIZE - before);
+    size_t before = parts ? (size_t)snprintf(text, EMBED_NAME, "%s/", dataset_part(part->set)) : 0;
+    dataset_item_name(part->set, item, text + before, EMBED_NAME - before);
     return text;
 }
 
@@ -59,7 +58,7 @@ static enum simclr_status take(void *ctx, const struct features_pass *pass, stru
     struct embedding *e = ctx;
     size_t d = (size_t)e->result->dim, kept = 0;
     const float *x = e->options->z ? pass->z : pass->h;
-    char name[NAME_SIZE];
+    char name[EMBED_NAME];
     for (size_t i = 0; i < (size_t)pass->rows; i++)
         if (pass->labels[i] != LABEL_BROKEN) {
             memcpy(e->rows + kept * d, x + i * d, d * sizeof *x);
@@ -71,7 +70,7 @@ static enum simclr_status take(void *ctx, const struct features_pass *pass, stru
     for (size_t i = 0, row = 0; i < (size_t)pass->rows; i++) {
         if (pass->labels[i] == LABEL_BROKEN)
             continue;
-        name_of(e, pass->first + i, name);
+        embed_name(e->part, e->options->parts, pass->first + i, name);
         if (e->csv)
             csv_row(e, name, e->labels[row], e->rows + row * d);
         else
@@ -163,6 +162,12 @@ static void name_file(char path[PATH_SIZE], const struct embedding *e, int file)
         snprintf(path, PATH_SIZE, "%s", e->output);
 }
 
+/* Whether a file of this name is ours to write, or one that readers would look at. */
+static bool concerns(const struct embedding *e, int file)
+{
+    return !e->csv || file == FEATURES || file == BROKEN;
+}
+
 static enum simclr_status check_names(struct embedding *e, struct simclr_error *err)
 {
     char path[PATH_SIZE];
@@ -175,7 +180,7 @@ static enum simclr_status check_names(struct embedding *e, struct simclr_error *
         return fail(err, SIMCLR_ERR_USAGE, "-o %.200s: the name of the file ends in .npy or .csv; - prints CSV", e->output);
     for (int file = 0; file < FILES; file++) {
         name_file(path, e, file);
-        if (access(path, F_OK) == 0)
+        if (concerns(e, file) && access(path, F_OK) == 0)
             return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", path);
     }
     const char *slash = strrchr(e->output, '/');
@@ -190,7 +195,7 @@ static enum simclr_status begin_files(struct embedding *e, struct simclr_error *
     char path[PATH_SIZE];
     enum simclr_status status = SIMCLR_OK;
     for (int file = FEATURES; file <= LABELS && status == SIMCLR_OK; file++) {
-        if (file != FEATURES && (e->csv || (file == LABELS && !e->result->labels)))
+        if (!concerns(e, file) || (file == LABELS && !e->result->labels))
             continue;
         name_file(path, e, file);
         status = file_begin(&e->files[file], path, err);
@@ -238,7 +243,8 @@ static enum simclr_status commit(struct embedding *e, struct simclr_error *err)
             status = file_commit(&e->files[file], err);
     for (int file = 0; file < FILES && status != SIMCLR_OK; file++) {
         name_file(path, e, file);
-        unlink(path);
+        if (concerns(e, file))
+            unlink(path);
     }
     return status;
 }
@@ -260,6 +266,8 @@ enum simclr_status embed_write(const char *output, struct network *network, cons
         status = list_broken(&e, parts, count, err);
     if (status == SIMCLR_OK)
         status = commit(&e, err);
+    if (status == SIMCLR_ERR_CANCELLED)
+        fail(err, status, "stopped after %zu images; nothing was written", result->images + result->broken);
     for (int file = 0; file < FILES; file++)
         if (e.files[file].path)
             file_abandon(&e.files[file]);

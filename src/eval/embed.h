@@ -11,6 +11,10 @@ struct embed_options {
     int batch;
 };
 
+/* What an item is called there. */
+enum { EMBED_NAME = 16384 + 64 }; /* of a path whose every byte is escaped */
+const char *embed_name(const struct image_part *part, bool parts, size_t item, char text[EMBED_NAME]);
+
 struct embed_result {
     size_t images, broken;
     int dim;
