@@ -255,7 +255,7 @@ Test(search_program, finds_the_nearest_images)
     cr_expect_not_null(strstr(output, "\npictures/c.bmp\n    1  1.0000  pictures/c.bmp  (the same file)\n    2  0."), "%s", output);
     const char *page = read_text("sheet.html");
     cr_expect_not_null(strstr(page, "<li class=\"marked\"><img alt=\"\" src=\"data:image/jpeg;base64,/9j/"));
-    cr_expect_not_null(strstr(page, "<b>1.0000, the same file</b>\n<small>pictures/c.bmp</small>"));
+    cr_expect_not_null(strstr(page, "<b>1.0000, the same file</b>\n<small>c.bmp</small>"));
     cr_expect_null(strstr(page, "http"), "it needs nothing else");
     cr_assert_eq(run("embed run pictures -o f.npy"), 0, "%s", output);
     expect_output("search run pictures pictures/c.bmp -k 2 --index f.npy --isa scalar", "    1  1.0000  pictures/c.bmp  (the same file)");
@@ -281,16 +281,16 @@ Test(search_program, finds_duplicates)
     if (!have_run())
         return;
     cr_assert_eq(run("search run pictures --duplicates --html sheet.html --threshold 0.99999"), 0, "%s", output);
-    cr_expect_not_null(strstr(output, "1 group of near-duplicates, 2 of 5 images, cosine 0.99999 or more\n\n"
+    cr_expect_not_null(strstr(output, "1 group of near-duplicates: 2 of the 5 images of pictures, cosine 0.99999 or more\n\n"
                                       "          pictures/<b>b.bmp\n  1.0000  pictures/b.bmp\n"), "%s", output);
     const char *page = read_text("sheet.html");
-    cr_expect_not_null(strstr(page, "<small>pictures/&lt;b&gt;b.bmp</small>"));
-    cr_expect_null(strstr(page, "/<b>b"));
+    cr_expect_not_null(strstr(page, "<small>&lt;b&gt;b.bmp</small>"));
+    cr_expect_null(strstr(page, "<b>b.bmp"));
     cr_assert_eq(run("search run pictures --duplicates --threshold 0.01 --json"), 0, "%s", output);
     json_t *root = result(), *groups = json_object_get(root, "groups");
     cr_expect(json_array_size(groups) == 1 && json_array_size(json_array_get(groups, 0)) == 5, "%s", output);
     json_decref(root);
-    expect_output("search run pictures --duplicates --threshold 1 --limit 2", "0 groups of near-duplicates, 0 of ");
+    expect_output("search run pictures --duplicates --threshold 1 --limit 2", "0 groups of near-duplicates: 0 of the ");
 
     expect_refusal("search run pictures", 2, "name images to look for, or --duplicates");
     expect_refusal("search run", 2, "name the folder of a run, the data to search");

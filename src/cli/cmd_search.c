@@ -277,7 +277,7 @@ int cmd_search(int argc, char **argv)
         status = encoder_command_open(&c.encoder, c.arguments[0], &err);
     if (status == SIMCLR_OK)
         status = open_bank(&c, &err);
-    struct search_images images = {.parts = c.parts.part, .count = c.parts.count, .bank = &c.bank, .engine = &c.encoder.engine};
+    struct search_images images = {.data = c.arguments[1], .parts = c.parts.part, .count = c.parts.count, .bank = &c.bank, .engine = &c.encoder.engine};
     if (status == SIMCLR_OK && c.bank.broken > 0)
         fprintf(stderr, "simclr: %zu image%s of DATA could not be read\n", c.bank.broken, c.bank.broken == 1 ? "" : "s");
     if (status == SIMCLR_OK)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SHOWN = EMBED_NAME };
+enum { SHOWN = EMBED_NAME, SUMMARY = 4096 + 256 };
 
 /* ---- What an image is called ---- */
 
@@ -73,17 +73,17 @@ void print_neighbours(const struct search_images *images, const struct search_ne
     }
 }
 
-static void groups_summary(char text[256], const struct search_images *images, const struct search_groups *g)
+static void groups_summary(char text[SUMMARY], const struct search_images *images, const struct search_groups *g)
 {
-    snprintf(text, 256, "%zu group%s of near-duplicates, %zu of %zu images, cosine %g or more", g->count, plural(g->count), g->first[g->count],
-             images->bank->rows, g->threshold);
+    snprintf(text, SUMMARY, "%zu group%s of near-duplicates: %zu of the %zu images of %.4000s, cosine %g or more", g->count, plural(g->count),
+             g->first[g->count], images->bank->rows, images->data, g->threshold);
 }
 
 void print_groups(const struct search_images *images, const struct search_groups *g)
 {
-    char text[SHOWN], summary[256];
+    char text[SHOWN], summary[SUMMARY];
     groups_summary(summary, images, g);
-    printf("%s\n", summary);
+    printf("%s\n", text_printable(text, sizeof text, summary));
     for (size_t i = 0; i < g->count; i++)
         for (size_t m = g->first[i]; m < g->first[i + 1]; m++) {
             if (m == g->first[i])
@@ -143,6 +143,13 @@ enum simclr_status print_groups_json(const struct search_images *images, const s
 
 /* ---- Contact sheets ---- */
 
+/* On a page names are short: within DATA, which the page names once. */
+static const char *row_name(const struct search_images *images, uint32_t row, char text[SHOWN])
+{
+    const struct bank_place *place = &images->bank->places[row];
+    return embed_name(&images->parts[place->part], images->count > 1, place->item, text);
+}
+
 enum { SIDE = 128, MOST_CELLS = 60, MOST_GROUPS = 300 };
 
 static void free_all(struct buffer *jpegs, size_t count)
@@ -192,12 +199,12 @@ static enum simclr_status add_query(struct buffer *page, const struct search_ima
         status = thumbnails_make(&own, f->queries.set, &item, 1, SIDE, images->engine, err);
     item_text(&f->queries, false, q, text);
     sheet_row(page, text);
-    sheet_cell(page, &own, text, "searched for", true);
+    sheet_cell(page, &own, NULL, "searched for", true);
     for (size_t i = 0; i < shown; i++) {
         const struct neighbour *n = &ranked_of(f, q)[i];
         snprintf(caption, sizeof caption, "%.4f%s", (double)n->similarity,
                  same_file(images, n->index, &f->queries, q) ? ", the same file" : "");
-        sheet_cell(page, &jpegs[i], row_text(images, n->index, text), caption, false);
+        sheet_cell(page, &jpegs[i], row_name(images, n->index, text), caption, false);
     }
     sheet_row_end(page, NULL);
     buffer_free(&own);
@@ -209,10 +216,10 @@ enum simclr_status write_neighbours_sheet(const char *path, const struct search_
                                           struct simclr_error *err)
 {
     struct buffer page = {.data = NULL};
-    char summary[256];
+    char summary[SUMMARY];
     enum simclr_status status = SIMCLR_OK;
-    snprintf(summary, sizeof summary, "The most similar of %zu images, by the cosine of their features: 1 is the same picture.",
-             images->bank->rows);
+    snprintf(summary, sizeof summary, "The most similar of the %zu images of %.4000s, by the cosine of their features.", images->bank->rows,
+             images->data);
     sheet_begin(&page, "Nearest images", summary);
     for (size_t q = 0; q < queries_of(f) && status == SIMCLR_OK; q++)
         if (f->labels[q] != LABEL_BROKEN)
@@ -237,7 +244,7 @@ static enum simclr_status add_group(struct buffer *page, const struct search_ima
     for (size_t i = 0; i < shown; i++) {
         char caption[16];
         snprintf(caption, sizeof caption, "%.4f", (double)members[i].similarity);
-        sheet_cell(page, &jpegs[i], row_text(images, members[i].index, text), i == 0 ? "first" : caption, i == 0);
+        sheet_cell(page, &jpegs[i], row_name(images, members[i].index, text), i == 0 ? "first" : caption, i == 0);
     }
     if (shown < size)
         snprintf(note, sizeof note, "and %zu more", size - shown);
@@ -250,7 +257,7 @@ enum simclr_status write_groups_sheet(const char *path, const struct search_imag
                                       struct simclr_error *err)
 {
     struct buffer page = {.data = NULL};
-    char summary[256], more[64];
+    char summary[SUMMARY], more[64];
     size_t shown = g->count < MOST_GROUPS ? g->count : MOST_GROUPS;
     enum simclr_status status = SIMCLR_OK;
     groups_summary(summary, images, g);

@@ -7,6 +7,7 @@
 
 /* The images that were compared with. */
 struct search_images {
+    const char *data; /* as it was named */
     const struct image_part *parts;
     int count;
     const struct bank *bank;

@@ -55,7 +55,8 @@ void sheet_cell(struct buffer *page, const struct buffer *jpeg, const char *name
         buffer_format(page, "<span class=\"none\">cannot be shown</span>");
     if (caption)
         element(page, "b", caption);
-    element(page, "small", name);
+    if (name)
+        element(page, "small", name);
     buffer_format(page, "</li>\n");
 }
 

@@ -7,7 +7,7 @@
 /* In this order: the page, rows of cells, the end. Texts may hold anything. */
 void sheet_begin(struct buffer *page, const char *title, const char *summary);
 void sheet_row(struct buffer *page, const char *heading);
-/* jpeg may be empty: the picture cannot be shown. caption, unless NULL, stands above the name; marked: set off from the others. */
+/* jpeg may be empty: the picture cannot be shown. caption and name, unless NULL, stand below it; marked: set off from the others. */
 void sheet_cell(struct buffer *page, const struct buffer *jpeg, const char *name, const char *caption, bool marked);
 void sheet_row_end(struct buffer *page, const char *note); /* a line under the row, or NULL */
 void sheet_end(struct buffer *page);
