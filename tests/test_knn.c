@@ -108,6 +108,35 @@ Test(knn, matches_brute_force_on_every_isa_and_thread_count)
     }
 }
 
+Test(knn, sweep_is_each_k_with_each_temperature)
+{
+    enum { BANK = 150, QUERY = 70, D = 9, CLASSES = 6, KS = 4, TS = 3 };
+    static const int ks[KS] = {1, 7, 64, 1000};
+    static const double temperatures[TS] = {0.02, 0.1, 5};
+    float *bank = random_array(BANK * D, 1), *query = random_array(QUERY * D, 2);
+    int bank_labels[BANK], query_labels[QUERY];
+    double swept[KS * TS], one;
+    bool differ = false;
+    struct simclr_error err;
+    struct engine engine = {.kernels = scalar(), .threads = 2};
+    for (int i = 0; i < BANK; i++)
+        bank_labels[i] = i % 11 == 3 ? -1 : (bank[i * D] > 0) + 2 * (bank[i * D + 1] > 0);
+    for (int i = 0; i < QUERY; i++)
+        query_labels[i] = i % 9 == 5 ? -2 : (query[i * D] > 0) + 2 * (query[i * D + 1] > 0);
+    cr_assert_eq(knn_sweep(&engine, swept, bank, bank_labels, BANK, query, query_labels, QUERY, D, CLASSES, ks, KS, temperatures, TS, &err),
+                 SIMCLR_OK, "%s", err.text);
+    for (int k = 0; k < KS; k++)
+        for (int t = 0; t < TS; t++) {
+            cr_assert_eq(knn_classify(&engine, &one, bank, bank_labels, BANK, query, query_labels, QUERY, D, CLASSES, ks[k], temperatures[t],
+                                      &err), SIMCLR_OK, "%s", err.text);
+            cr_expect_eq(swept[k * TS + t], one, "k %d, T %g: %g, alone %g", ks[k], temperatures[t], swept[k * TS + t], one);
+            differ |= one != swept[0];
+        }
+    cr_expect(differ);
+    free(bank);
+    free(query);
+}
+
 /* classify one query against a bank of points of the plane; true if the answer is `label` */
 static bool answers(const float *bank, const int *labels, size_t rows, float x, float y, int label, int k, double temperature)
 {

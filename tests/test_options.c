@@ -21,7 +21,7 @@ static enum simclr_status note(const struct option *option, const char *value, c
 static const struct option table[] = {
     {.name = "batch-size", .alias = "bs", .letter = 'b', .group = "G", .value = "N", .set = option_text, .target = &text, .help = "h"},
     {.name = "nesterov", .letter = 'n', .group = "G", .set = option_switch, .target = &flag, .help = "h"},
-    {.name = "threads", .group = "G", .value = "N", .set = option_threads, .target = &threads, .help = "h"},
+    {.name = "threads", .group = "G", .value = "N", .set = option_int, .target = &threads, .data = &(struct option_range){1, 1024}, .help = "h"},
     {.name = "memory", .group = "G", .value = "SIZE", .set = option_bytes, .target = &bytes, .help = "h"},
     {.name = "early", .group = "G", .value = "X", .set = note, .rank = 0, .help = "h"},
     {.name = "late", .group = "H", .value = "X", .set = note, .rank = 1, .help = "h"},

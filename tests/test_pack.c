@@ -30,7 +30,7 @@ static void setup(void)
 static void teardown(void) { temp_remove(root); }
 TestSuite(pack, .init = setup, .fini = teardown, .timeout = 60);
 
-static enum simclr_status pack_with(const char *isa, int threads, const char *name, pack_report_fn *report, void *ctx)
+static enum simclr_status pack_with(const char *isa, int threads, const char *name, image_report_fn *report, void *ctx)
 {
     struct engine engine = {.kernels = isa_resolve(isa), .threads = threads};
     cr_assert_not_null(engine.kernels);
@@ -240,7 +240,7 @@ Test(pack, unlabelled_pictures_keep_their_labelled_companion)
     cr_expect_eq(files_in("out"), 5);
 }
 
-static int stop_at(void *ctx, const struct pack_progress *progress)
+static int stop_at(void *ctx, const struct image_progress *progress)
 {
     return progress->done >= *(const size_t *)ctx;
 }
@@ -255,7 +255,7 @@ Test(pack, stopped_it_leaves_nothing)
     }
 }
 
-static int put_in_the_way(void *ctx, const struct pack_progress *progress)
+static int put_in_the_way(void *ctx, const struct image_progress *progress)
 {
     (void)progress;
     mkdir(ctx, 0777); /* no file can be renamed to a folder's name */
@@ -279,7 +279,7 @@ static void expect_refusal(const char *name, const char *part)
 }
 
 /* What the first pack does halfway. */
-static int begin_a_second(void *ctx, const struct pack_progress *progress)
+static int begin_a_second(void *ctx, const struct image_progress *progress)
 {
     struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 1};
     struct pack_result second;

@@ -16,6 +16,9 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSED = 2 };
 int cmd_train(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_embed(int argc, char **argv);
+int cmd_search(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
@@ -30,6 +33,8 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
 /* The option of a setting, and what it does: train_setting_set on its target, a struct train_config. */
 struct option cli_setting(const struct setting *setting, struct train_config *config);
 option_set_fn cli_set_setting;
+
+extern const struct option_range cli_threads_range;
 
 /* --threads, --isa and --help; returns how many. */
 enum { CLI_COMMON_OPTIONS = 3 };

@@ -18,16 +18,6 @@ struct pack_command {
     bool help, no_data;
 };
 
-static const struct setting *find_setting(const char *name)
-{
-    size_t count;
-    const struct setting *settings = train_settings(&count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(settings[i].name, name) == 0)
-            return &settings[i];
-    return NULL;
-}
-
 static size_t list_options(struct option options[MOST_OPTIONS], struct pack_command *c)
 {
     const struct option output = {.name = "output", .letter = 'o', .group = "Options", .value = "NAME.npy", .set = option_text,
@@ -40,7 +30,7 @@ static size_t list_options(struct option options[MOST_OPTIONS], struct pack_comm
                     {"max-pixels", "larger images count as broken, and are not decoded [100000000]"}};
     size_t n = 0;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        options[n] = cli_setting(find_setting(settings[i].name), &c->config);
+        options[n] = cli_setting(train_setting_find(settings[i].name), &c->config);
         options[n].group = "Options";
         options[n++].help = settings[i].help;
     }
@@ -78,7 +68,7 @@ static enum simclr_status parse(struct pack_command *c, int argc, char **argv, s
         return SIMCLR_OK;
     }
     if (rest > 0)
-        status = train_setting_set(&c->config, find_setting("data"), data, "DATA", err);
+        status = train_setting_set(&c->config, train_setting_find("data"), data, "DATA", err);
     else
         cli_default_data(&c->config);
     c->no_data = rest == 0;
@@ -122,7 +112,7 @@ int cmd_pack(int argc, char **argv)
     if (c.no_data)
         printf("no DATA given: packing %s\n", c.config.data[0] ? c.config.data : "the generated set of shapes");
     struct progress progress = progress_begin(stdout);
-    status = pack_run(&c.config, c.output, &engine, progress_packed, &progress, &result, &err);
+    status = pack_run(&c.config, c.output, &engine, progress_images, &progress, &result, &err);
     progress_end(&progress);
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);

@@ -216,7 +216,8 @@ int cmd_selftest(int argc, char **argv)
     const struct option options[] = {
         {.name = "isa", .group = "Options", .value = "NAME", .set = option_text, .target = &isa,
          .help = "test one instruction set; default: SIMCLR_ISA, else all of this CPU"},
-        {.name = "threads", .group = "Options", .value = "N", .set = option_threads, .target = &threads, .help = "default: 1"},
+        {.name = "threads", .group = "Options", .value = "N", .set = option_int, .target = &threads,
+         .data = &cli_threads_range, .help = "default: 1"},
         {.name = "verbose", .letter = 'v', .group = "Options", .set = option_switch, .target = &verbose,
          .help = "a line for every case, with its hash and time"},
         {.name = "print-golden", .group = "Options", .set = option_switch, .target = &golden,

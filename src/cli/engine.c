@@ -38,9 +38,12 @@ enum simclr_status cli_engine(struct engine *engine, const char *isa, int thread
     return engine->kernels ? SIMCLR_OK : refuse(source, isa, err);
 }
 
+const struct option_range cli_threads_range = {1, 1024};
+
 size_t cli_common_options(struct option options[CLI_COMMON_OPTIONS], const char *group, int *threads, const char **isa, bool *help)
 {
-    options[0] = (struct option){.name = "threads", .group = group, .value = "N", .set = option_threads, .target = threads,
+    options[0] = (struct option){.name = "threads", .group = group, .value = "N", .set = option_int, .target = threads,
+                                 .data = &cli_threads_range,
                                  .help = "default: what CPU affinity and quota allow; never changes a result"};
     options[1] = (struct option){.name = "isa", .group = group, .value = "NAME", .set = option_text, .target = isa,
                                  .help = "auto, scalar, avx2, avx512 or neon; default: SIMCLR_ISA, else auto"};

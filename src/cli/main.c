@@ -13,13 +13,17 @@
 static const struct command {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
+    bool computes; /* for long, and with threads */
 } commands[] = {
-    {"train", "train an encoder on images without labels", cmd_train},
-    {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan},
-    {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
-    {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay},
-    {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
-    {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},
+    {"train", "train an encoder on images without labels", cmd_train, true},
+    {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan, true},
+    {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack, true},
+    {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval, true},
+    {"embed", "compute the features of images with a trained encoder, into .npy or CSV", cmd_embed, true},
+    {"search", "find the images most like a picture, or near-duplicates", cmd_search, true},
+    {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay, false},
+    {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa, false},
+    {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest, false},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -92,11 +96,12 @@ int main(int argc, char **argv)
         printf("simclr %s\n", SIMCLR_VERSION);
         return EXIT_DONE;
     }
-    if (strcmp(name, "train") == 0 || strcmp(name, "pack") == 0 || strcmp(name, "plan") == 0)
-        sleep_while_waiting(argv);
     return_freed_memory();
     for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
+        if (strcmp(name, commands[i].name) == 0) {
+            if (commands[i].computes)
+                sleep_while_waiting(argv);
             return commands[i].run(argc - 1, argv + 1);
+        }
     return unknown_command(name);
 }

@@ -252,14 +252,15 @@ enum simclr_status option_switch(const struct option *option, const char *text, 
     return SIMCLR_OK;
 }
 
-enum simclr_status option_threads(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+enum simclr_status option_int(const struct option *option, const char *text, const char *label, struct simclr_error *err)
 {
+    const struct option_range *range = option->data;
     char *end;
     long n = strtol(text, &end, 10);
     if (end == text || *end)
         return fail(err, SIMCLR_ERR_USAGE, "%s: '%.80s' is not a whole number", label, text);
-    if (n < 1 || n > 1024)
-        return fail(err, SIMCLR_ERR_USAGE, "%s: %.80s is out of range; it must lie between 1 and 1024", label, text);
+    if (n < range->low || n > range->high)
+        return fail(err, SIMCLR_ERR_USAGE, "%s: %.80s is out of range; it must lie between %d and %d", label, text, range->low, range->high);
     *(int *)option->target = (int)n;
     return SIMCLR_OK;
 }

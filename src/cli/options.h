@@ -38,7 +38,11 @@ void options_help(FILE *out, const struct option *options, size_t count);
 /* The candidate nearest to text, if it is near enough to be meant; else NULL. */
 const char *nearest_word(const char *text, const char *const *candidates, size_t count);
 
-/* Setters of common targets: const char *, bool, int (1 to 1024), size_t ("400M", "1.5G": powers of 1024). */
-option_set_fn option_text, option_switch, option_threads, option_bytes;
+/* Setters of common targets: const char *; bool; int, in the range that data names; size_t of bytes ("400M",
+ * "1.5G": powers of 1024). */
+struct option_range {
+    int low, high;
+};
+option_set_fn option_text, option_switch, option_int, option_bytes;
 
 #endif

@@ -260,7 +260,18 @@ int progress_report(void *ctx, const struct train_progress *t, bool epoch_done)
     return 0;
 }
 
-int progress_packed(void *ctx, const struct pack_progress *t)
+void progress_phase(void *ctx, const char *phase, double done)
+{
+    struct progress *p = ctx;
+    struct line line = {.room = room_of(p)};
+    if (!p->terminal)
+        return;
+    add_field(&line, "", "%s", phase);
+    draw_bar(p, done, &line);
+    flush(p);
+}
+
+int progress_images(void *ctx, const struct image_progress *t)
 {
     struct progress *p = ctx;
     struct line line = {.room = room_of(p)};

@@ -2,7 +2,7 @@
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
-#include "train/pack.h"
+#include "data/image_progress.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -19,10 +19,13 @@ struct progress {
 /* Looks whether out is a terminal: lines fit it then. */
 struct progress progress_begin(FILE *out);
 
-/* A train_report_fn, and a pack_report_fn below; ctx is a struct progress. Neither asks to stop. */
+/* A train_report_fn, and an image_report_fn below; ctx is a struct progress. Neither asks to stop. */
 int progress_report(void *ctx, const struct train_progress *progress, bool epoch_done);
 
-int progress_packed(void *ctx, const struct pack_progress *progress);
+int progress_images(void *ctx, const struct image_progress *progress);
+
+/* What goes on, and how much of it is done, 0 to 1; shown on a terminal alone. */
+void progress_phase(void *ctx, const char *phase, double done);
 
 /* Ends a bar that is still shown. */
 void progress_end(struct progress *progress);

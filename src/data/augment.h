@@ -49,4 +49,7 @@ void augment_apply(const struct kernels *k, float *out, const struct image *imag
 /* A clean image for evaluation: shorter side resized to size (antialiased bilinear), centre crop; no randomness. */
 void augment_clean(const struct kernels *k, float *out, const struct image *image, int size, void *scratch);
 
+/* [0, 1] to the nearest bytes. */
+void augment_round(uint8_t *bytes, const float *x, size_t count);
+
 #endif

@@ -206,3 +206,9 @@ void augment_clean(const struct kernels *k, float *out, const struct image *imag
     resize(k, &s, image, 0, 0, &rows, &columns, 0);
     k->transpose(out, (ptrdiff_t)size * image->c, s.columns, size, size * image->c, size);
 }
+
+void augment_round(uint8_t *bytes, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)(int)(x[i] * 255.0f + 0.5f);
+}

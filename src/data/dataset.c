@@ -135,36 +135,66 @@ static enum simclr_status fingerprint(struct dataset *set, struct simclr_error *
     return SIMCLR_OK;
 }
 
-enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
-                                const struct dataset_options *options, struct simclr_error *err)
+static enum simclr_status create(struct dataset **dataset, const struct dataset_format *format, const struct dataset_options *options,
+                                 const char *what, struct simclr_error *err)
 {
-    *dataset = NULL;
     if (options->channels != 1 && options->channels != 3)
         return fail(err, SIMCLR_ERR_USAGE, "images have 1 or 3 channels, not %d", options->channels);
-    const struct dataset_format *format = NULL;
-    char where[PATH_BYTES] = "";
-    enum simclr_status status = recognise(&format, where, sizeof where, path, err);
-    if (status != SIMCLR_OK)
-        return status;
-    struct dataset *set = calloc(1, sizeof *set);
+    struct dataset *set = *dataset = calloc(1, sizeof *set);
     if (!set)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path ? path : "the generated set");
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", what);
     set->format = format;
+    set->part = "train";
     set->channels = options->channels;
     set->stop = options->stop;
     set->max_pixels = options->max_pixels ? options->max_pixels : DATASET_MAX_PIXELS;
-    status = format->open(set, where, split, err);
+    return SIMCLR_OK;
+}
+
+/* What all formats have in common, after a format's open gave `status`. */
+static enum simclr_status finish(struct dataset **dataset, enum simclr_status status, size_t limit, const char *where,
+                                 struct simclr_error *err)
+{
+    struct dataset *set = *dataset;
     if (status == SIMCLR_OK && set->total > UINT32_MAX)
         status = fail(err, SIMCLR_ERR_USAGE, "%s has %zu images; a set has at most %u", where, set->total, UINT32_MAX);
-    set->size = options->limit && options->limit < set->total ? options->limit : set->total;
+    set->size = limit && limit < set->total ? limit : set->total;
     if (status == SIMCLR_OK && set->total)
         status = fingerprint(set, err);
     if (status != SIMCLR_OK || set->total == 0) {
         dataset_close(set);
-        return status;
+        *dataset = NULL;
     }
-    *dataset = set;
-    return SIMCLR_OK;
+    return status;
+}
+
+enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
+                                const struct dataset_options *options, struct simclr_error *err)
+{
+    static const char *const parts[] = {[SPLIT_TRAIN] = "train", [SPLIT_TEST] = "test", [SPLIT_LABELLED] = "labelled"};
+    const struct dataset_format *format = NULL;
+    char where[PATH_BYTES] = "";
+    *dataset = NULL;
+    enum simclr_status status = recognise(&format, where, sizeof where, path, err);
+    if (status == SIMCLR_OK)
+        status = create(dataset, format, options, path ? path : "the generated set", err);
+    if (status != SIMCLR_OK)
+        return status;
+    (*dataset)->part = parts[split];
+    return finish(dataset, format->open(*dataset, where, split, err), options->limit, where, err);
+}
+
+enum simclr_status dataset_open_files(struct dataset **dataset, const char *const *paths, size_t count, const struct dataset_options *options,
+                                      struct simclr_error *err)
+{
+    *dataset = NULL;
+    enum simclr_status status = create(dataset, &format_folder, options, "a list of files", err);
+    return status == SIMCLR_OK ? finish(dataset, folder_open_files(*dataset, paths, count, err), options->limit, "the list", err) : status;
+}
+
+bool dataset_is_image_file(const char *path)
+{
+    return path_is_file(path) && !ends_with(path, ".npy") && !ends_with(path, ".bin");
 }
 
 void dataset_close(struct dataset *set)
@@ -179,9 +209,11 @@ void dataset_close(struct dataset *set)
 }
 
 size_t dataset_size(const struct dataset *set) { return set->size; }
+int dataset_channels(const struct dataset *set) { return set->channels; }
 int dataset_classes(const struct dataset *set) { return set->classes; }
 const char *dataset_kind(const struct dataset *set) { return set->kind; }
 bool dataset_is_raw(const struct dataset *set) { return set->raw; }
+const char *dataset_part(const struct dataset *set) { return set->part; }
 uint64_t dataset_fingerprint(const struct dataset *set) { return set->hash; }
 
 int dataset_label(const struct dataset *set, size_t index)
@@ -196,6 +228,11 @@ const char *dataset_item_name(const struct dataset *set, size_t index, char *tex
     else
         snprintf(text, size, "#%zu", index < set->size ? source_index(set, index) : index);
     return text;
+}
+
+bool dataset_item_path(const struct dataset *set, size_t index, char *text, size_t size)
+{
+    return set->format->item_path && index < set->size && set->format->item_path(set, source_index(set, index), text, size);
 }
 
 bool dataset_can_prefetch(const struct dataset *set) { return set->format->prefetch != NULL; }

@@ -37,14 +37,25 @@ enum { DATASET_MAX_PIXELS = 100000000 }; /* 300 MB decoded */
  * file, or val/ or test/ beside or with train/. *dataset is NULL with SIMCLR_OK when there is no such split. */
 enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum dataset_split split,
                                 const struct dataset_options *options, struct simclr_error *err);
+/* A set of these image files, in this order, whatever their names end in; there is no other split, and no labels. paths are copied. */
+enum simclr_status dataset_open_files(struct dataset **dataset, const char *const *paths, size_t count, const struct dataset_options *options,
+                                      struct simclr_error *err);
 void dataset_close(struct dataset *dataset);
 
+/* Whether path is a file that dataset_open does not take for a whole set: neither .npy nor .bin. */
+bool dataset_is_image_file(const char *path);
+
 size_t dataset_size(const struct dataset *dataset);
+int dataset_channels(const struct dataset *dataset);             /* of the images handed out */
 int dataset_classes(const struct dataset *dataset);              /* 0: no labels */
 int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
 const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */
 /* A file's relative path, made printable (base/text.h), or "#17". */
 const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size);
+/* The path of an image's own file, as it is; false where it has none, or text is too short. */
+bool dataset_item_path(const struct dataset *dataset, size_t index, char *text, size_t size);
+/* "train", "test", "labelled"; of a folder the subfolder's name, "val" too. */
+const char *dataset_part(const struct dataset *dataset);
 /* Pixels lie in a file as they are: reading again is as cheap as keeping them in memory. */
 bool dataset_is_raw(const struct dataset *dataset);
 /* 64-bit hash of what the set is (format, sizes, names, a few records; not where it lies): kept in checkpoints. */

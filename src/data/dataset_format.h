@@ -7,6 +7,7 @@
 struct dataset {
     const struct dataset_format *format;
     const char *kind;
+    const char *part; /* dataset_part */
     size_t total;    /* images in the files */
     size_t size;     /* images shown: total, or the limit */
     int classes;     /* 0: no labels */
@@ -27,10 +28,14 @@ struct dataset_format {
     enum simclr_status (*read)(const struct dataset *dataset, size_t index, struct image *image, struct simclr_error *err);
     void (*prefetch)(const struct dataset *dataset, size_t index); /* NULL: there are no files */
     const char *(*item_name)(const struct dataset *dataset, size_t index); /* NULL: images have numbers, not names */
+    bool (*item_path)(const struct dataset *dataset, size_t index, char *text, size_t size); /* NULL: they have no files of their own */
     void (*close)(struct dataset *dataset);
 };
 
 extern const struct dataset_format format_cifar, format_folder, format_generated, format_npy, format_stl10;
+
+/* In place of format_folder's open. */
+enum simclr_status folder_open_files(struct dataset *dataset, const char *const *paths, size_t count, struct simclr_error *err);
 
 /* A folder (or for CIFAR and .npy a file) of this format? where receives the folder that holds the files: path, or the
  * subfolder that the official archive unpacks to. */

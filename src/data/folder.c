@@ -22,11 +22,11 @@ enum { PATH_BYTES = 4096, MAX_DEPTH = 32, MAX_LINKED_FOLDERS = 100000 };
 enum { HEAD = 1 << 20, LARGE = 64 << 20 };
 
 struct item {
-    char *path; /* relative to root */
+    char *path; /* relative to root; of a list of files as it was given */
     uint64_t bytes;
 };
 struct folder {
-    char *root;
+    char *root; /* NULL: a list of files */
     struct item *items;
     size_t count, capacity;
     bool (*stop)(void); /* NULL: never */
@@ -58,13 +58,13 @@ static enum simclr_status append(struct folder *folder, const char *relative, ui
         size_t capacity = folder->capacity ? 2 * folder->capacity : 256;
         struct item *grown = capacity <= SIZE_MAX / sizeof *grown ? realloc(folder->items, capacity * sizeof *grown) : NULL;
         if (!grown)
-            return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the list of images in %s", folder->root);
+            return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the list of %zu images", folder->count);
         folder->items = grown;
         folder->capacity = capacity;
     }
     char *path = strdup(relative);
     if (!path)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the list of images in %s", folder->root);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the list of %zu images", folder->count);
     folder->items[folder->count++] = (struct item){.path = path, .bytes = bytes};
     return SIMCLR_OK;
 }
@@ -291,11 +291,23 @@ static enum simclr_status no_image(const char *root, struct simclr_error *err)
     return fail(err, SIMCLR_ERR_IO, "no image (JPEG, PNG or BMP) in %s or below it; name a folder that holds some", root);
 }
 
+static void take_items(struct dataset *set, const struct folder *folder)
+{
+    set->total = folder->count;
+    set->hash = HASH_START;
+    for (size_t i = 0; i < folder->count; i++) {
+        set->hash = hash_bytes(set->hash, folder->items[i].path, strlen(folder->items[i].path) + 1);
+        set->hash = hash_u64(set->hash, folder->items[i].bytes);
+    }
+}
+
 static enum simclr_status folder_open(struct dataset *set, const char *path, enum dataset_split split, struct simclr_error *err)
 {
     struct split_roots roots;
     find_roots(&roots, path);
     set->kind = "folder of images";
+    if (split == SPLIT_TEST && !strcmp(path_base(roots.test), "val"))
+        set->part = "val";
     if (split == SPLIT_TEST && !roots.test[0])
         return SIMCLR_OK;
     struct folder *folder = calloc(1, sizeof *folder), train = {.stop = set->stop};
@@ -318,13 +330,26 @@ static enum simclr_status folder_open(struct dataset *set, const char *path, enu
         status = label_items(set, folder, &classes, err);
     classes_free(&classes);
     folder_free(&train);
-    set->total = folder->count;
-    set->hash = HASH_START;
-    for (size_t i = 0; i < folder->count; i++) {
-        set->hash = hash_bytes(set->hash, folder->items[i].path, strlen(folder->items[i].path) + 1);
-        set->hash = hash_u64(set->hash, folder->items[i].bytes);
-    }
+    take_items(set, folder);
     return status;
+}
+
+enum simclr_status folder_open_files(struct dataset *set, const char *const *paths, size_t count, struct simclr_error *err)
+{
+    struct folder *folder = set->state = calloc(1, sizeof *folder);
+    set->kind = "list of images";
+    if (!folder)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the list of %zu images", count);
+    for (size_t i = 0; i < count; i++) {
+        struct stat st;
+        if (strlen(paths[i]) >= PATH_BYTES)
+            return fail(err, SIMCLR_ERR_USAGE, "the path %.80s... is too long", paths[i]);
+        enum simclr_status status = append(folder, paths[i], !stat(paths[i], &st) && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0, err);
+        if (status != SIMCLR_OK)
+            return status;
+    }
+    take_items(set, folder);
+    return SIMCLR_OK;
 }
 
 /* Adds bytes from an open file to data, up to `size`; fewer only where the file has become shorter. */
@@ -381,13 +406,19 @@ static enum simclr_status read_file(uint8_t **data, size_t *done, const char *pa
     return status;
 }
 
-static enum simclr_status folder_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)
+static bool folder_item_path(const struct dataset *set, size_t index, char *text, size_t size)
 {
     const struct folder *folder = set->state;
+    const char *path = folder->items[index].path;
+    return folder->root ? path_join(text, size, folder->root, path) : (size_t)snprintf(text, size, "%s", path) < size;
+}
+
+static enum simclr_status folder_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)
+{
     char path[PATH_BYTES];
     uint8_t *data;
     size_t size;
-    path_join(path, sizeof path, folder->root, folder->items[index].path); /* fitted when it was found */
+    folder_item_path(set, index, path, sizeof path); /* fitted when it was found */
     enum simclr_status status = read_file(&data, &size, path, set->max_pixels, err);
     if (status == SIMCLR_OK)
         status = image_decode(image, data, size, set->max_pixels, err);
@@ -397,10 +428,9 @@ static enum simclr_status folder_read(const struct dataset *set, size_t index, s
 
 static void folder_prefetch(const struct dataset *set, size_t index)
 {
-    const struct folder *folder = set->state;
     char path[PATH_BYTES];
     size_t size;
-    path_join(path, sizeof path, folder->root, folder->items[index].path);
+    folder_item_path(set, index, path, sizeof path);
     int fd = path_open(path, &size);
     if (fd < 0)
         return;
@@ -420,5 +450,6 @@ static void folder_close(struct dataset *set)
 }
 
 const struct dataset_format format_folder = {
-    .open = folder_open, .read = folder_read, .prefetch = folder_prefetch, .item_name = folder_item_name, .close = folder_close,
+    .open = folder_open, .read = folder_read, .prefetch = folder_prefetch, .item_name = folder_item_name, .item_path = folder_item_path,
+    .close = folder_close,
 };

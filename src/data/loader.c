@@ -55,8 +55,8 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
     if (count == 0 || count > UINT32_MAX)
         return fail(err, SIMCLR_ERR_USAGE, "%zu images cannot be loaded; a set has 1 to %u", count, UINT32_MAX);
     for (size_t i = 0; i < count; i++)
-        if (items[i] >= dataset_size(dataset))
-            return fail(err, SIMCLR_ERR_USAGE, "there is no image %u in a set of %zu", (unsigned)items[i], dataset_size(dataset));
+        if ((items ? items[i] : i) >= dataset_size(dataset))
+            return fail(err, SIMCLR_ERR_USAGE, "there is no image %zu in a set of %zu", items ? items[i] : i, dataset_size(dataset));
     struct loader *l = calloc(1, sizeof *l);
     if (l) {
         l->engine = engine; /* loader_free goes by its threads */
@@ -69,7 +69,8 @@ enum simclr_status loader_create(struct loader **result, const struct dataset *d
         loader_free(l);
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to load %zu images; use --limit", count);
     }
-    memcpy(l->items, items, count * sizeof *items);
+    for (size_t i = 0; i < count; i++)
+        l->items[i] = items ? items[i] : (uint32_t)i;
     l->dataset = dataset;
     l->config = *config;
     l->count = count;

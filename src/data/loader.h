@@ -14,10 +14,16 @@ struct loader_config {
     uint64_t seed;
 };
 
-/* dataset stays the caller's and must outlive the loader. Which images train: `items` of `count` indices (copied). */
+/* dataset stays the caller's and must outlive the loader. Which images: `items` of `count` indices (copied); NULL: the first count. */
 enum simclr_status loader_create(struct loader **loader, const struct dataset *dataset, const uint32_t *items, size_t count,
                                  const struct loader_config *config, const struct engine *engine, struct simclr_error *err);
 void loader_free(struct loader *loader);
+
+/* A set, and the loader of all of it, in its order. */
+struct image_part {
+    struct dataset *set;
+    struct loader *loader;
+};
 
 /* Before the first batch: decoded images are kept in memory while they fit in `bytes` (0: none are), unless the set is raw
  * (dataset_is_raw). all: one that does not fit is SIMCLR_ERR_MEMORY. Changes no result. */

@@ -1,111 +1,40 @@
-/* NumPy's .npy, versions 1 to 3 (NEP 1): images (N, H, W, C) or (N, H, W) of bytes; labels (N) of integers and further splits lie
+/* NumPy's .npy: images (N, H, W, C) or (N, H, W) of bytes; labels (N) of integers and further splits lie
  * beside them, as `simclr pack` leaves them. */
 #include "data/dataset_format.h"
 
 #include "base/status.h"
+#include "io/npy.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIMS = 4, HEADER_BYTES = 1 << 16, MAX_SIDE = 1 << 16, PATH_BYTES = 4096, MAX_CLASSES = 1 << 20 };
+enum { MAX_SIDE = 1 << 16, PATH_BYTES = 4096, MAX_CLASSES = 1 << 20 };
 
-struct header {
-    char dtype[16]; /* "|u1", "<i8" */
-    bool fortran;
-    int ndim;       /* of the array; dims holds the first MAX_DIMS */
-    size_t dims[MAX_DIMS];
-    size_t start;   /* bytes before the data */
-};
-
-static const char *value_of(const char *text, const char *key)
+static enum simclr_status read_header(struct npy_header *header, const struct record_file *file, size_t size, struct simclr_error *err)
 {
-    const char *at = strstr(text, key);
-    at = at ? strchr(at + strlen(key), ':') : NULL;
-    return at ? at + 1 + strspn(at + 1, " ") : NULL;
-}
-
-/* The numbers of "(60000, 32, 32, 3)". */
-static bool parse_shape(struct header *header, const char *p)
-{
-    if (*p != '(')
-        return false;
-    for (p++;;) {
-        p += strspn(p, " ,");
-        if (*p == ')')
-            return true;
-        char *end;
-        unsigned long long dim = strtoull(p, &end, 10);
-        if (*p < '0' || *p > '9' || dim > SIZE_MAX / 2)
-            return false;
-        if (header->ndim < MAX_DIMS)
-            header->dims[header->ndim] = (size_t)dim;
-        header->ndim++;
-        p = end;
-    }
-}
-
-/* The header is a Python dict: {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 32, 32, 3), } */
-static enum simclr_status parse_dict(struct header *header, const char *text, const char *path, struct simclr_error *err)
-{
-    const char *descr = value_of(text, "'descr'"), *order = value_of(text, "'fortran_order'"), *shape = value_of(text, "'shape'");
-    if (!descr || !order || !shape)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header without %s; write it with numpy.save", path,
-                    !descr ? "'descr'" : !order ? "'fortran_order'" : "'shape'");
-    if (!parse_shape(header, shape))
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header with the shape %.*s, which is none; write it with numpy.save", path,
-                    (int)strcspn(shape, ")\n") + (shape[strcspn(shape, ")\n")] == ')'), shape);
-    if (*descr == '\'')
-        snprintf(header->dtype, sizeof header->dtype, "%.*s", (int)strcspn(descr + 1, "'"), descr + 1);
-    else
-        snprintf(header->dtype, sizeof header->dtype, "a structure");
-    header->fortran = !strncmp(order, "True", 4);
-    return SIMCLR_OK;
-}
-
-static enum simclr_status read_header(struct header *header, const struct record_file *file, size_t size, struct simclr_error *err)
-{
-    *header = (struct header){.ndim = 0};
-    uint8_t start[12] = {0};
-    enum simclr_status status = records_pread(file, start, size < 12 ? size : 12, 0, err);
-    if (status != SIMCLR_OK)
-        return status;
-    bool long_form = start[6] > 1;
-    size_t length = (size_t)start[8] | (size_t)start[9] << 8;
-    if (long_form)
-        length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
-    header->start = (long_form ? 12 : 10) + length;
-    if (memcmp(start, "\x93NUMPY", 6))
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is not a .npy file, or is cut short; write it with numpy.save", file->path);
-    if (start[6] < 1 || start[6] > 3)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has .npy format %d, and 1 to 3 are known; write it with numpy.save", file->path, start[6]);
-    if (length > HEADER_BYTES)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s has a .npy header of %zu bytes, more than %d; write it with numpy.save", file->path, length,
-                    HEADER_BYTES);
-    if (header->start > size)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is cut short: it ends in its .npy header; write it again", file->path);
-    char *text = calloc(1, length + 1);
-    if (!text)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", file->path);
-    status = records_pread(file, text, length, header->start - length, err);
+    size_t most = size < NPY_HEADER_MOST ? size : NPY_HEADER_MOST;
+    uint8_t *start = malloc(most);
+    enum simclr_status status = start ? records_pread(file, start, most, 0, err)
+                                      : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", file->path);
     if (status == SIMCLR_OK)
-        status = parse_dict(header, text, file->path, err);
-    free(text);
+        status = npy_parse_header(header, file->path, start, size, err);
+    free(start);
     return status;
 }
 
 /* The array's bytes, or false when they overflow. */
-static bool array_bytes(size_t *bytes, const struct header *header, size_t item)
+static bool array_bytes(size_t *bytes, const struct npy_header *header, size_t item)
 {
     *bytes = item;
-    for (int i = 0; i < header->ndim && i < MAX_DIMS; i++)
+    for (int i = 0; i < header->ndim && i < NPY_MOST_DIMS; i++)
         if (__builtin_mul_overflow(*bytes, header->dims[i], bytes))
             return false;
     return true;
 }
 
-static enum simclr_status check_images(const struct header *header, size_t size, size_t max_pixels, const char *path,
+static enum simclr_status check_images(const struct npy_header *header, size_t size, size_t max_pixels, const char *path,
                                        struct simclr_error *err)
 {
     const size_t *d = header->dims;
@@ -147,7 +76,7 @@ static long long label_value(const uint8_t *p, size_t item, bool is_signed)
     return value > LLONG_MAX ? -1 - (long long)~value : (long long)value;
 }
 
-static enum simclr_status take_labels(struct dataset *set, const struct record_file *file, const struct header *header, size_t size,
+static enum simclr_status take_labels(struct dataset *set, const struct record_file *file, const struct npy_header *header, size_t size,
                                       struct simclr_error *err)
 {
     size_t item = header->dtype[0] && header->dtype[1] && !header->dtype[3] ? (size_t)(header->dtype[2] - '0') : 0, bytes;
@@ -192,7 +121,7 @@ static enum simclr_status read_labels(struct dataset *set, const char *images, s
     if (!companion(path, images, "labels"))
         return SIMCLR_OK;
     struct records labels = {.file_count = 0};
-    struct header header;
+    struct npy_header header;
     size_t size = 0;
     enum simclr_status status = records_add(&labels, path, &size, err);
     if (status == SIMCLR_OK)
@@ -216,7 +145,7 @@ static enum simclr_status npy_open(struct dataset *set, const char *path, enum d
     if (!records)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to open %s", path);
     set->state = records;
-    struct header header;
+    struct npy_header header;
     size_t size = 0;
     enum simclr_status status = records_add(records, path, &size, err);
     if (status == SIMCLR_OK)

@@ -14,6 +14,12 @@ enum simclr_status knn_classify(const struct engine *engine, double *accuracy, f
                                 size_t bank_rows, float *query, const int *query_labels, size_t query_rows, int d, int classes,
                                 int k, double temperature, struct simclr_error *err);
 
+/* The same for every k of ks (k_count, ascending) with every temperature: accuracy (k_count, temperature_count). Neighbours are searched
+ * once. */
+enum simclr_status knn_sweep(const struct engine *engine, double *accuracy, float *bank, const int *bank_labels, size_t bank_rows,
+                             float *query, const int *query_labels, size_t query_rows, int d, int classes, const int *ks, int k_count,
+                             const double *temperatures, int temperature_count, struct simclr_error *err);
+
 /* Bytes that it takes meanwhile, at most. */
 size_t knn_scratch(const struct engine *engine, size_t query_rows, int d, int classes, int k);
 

@@ -145,6 +145,11 @@ void file_abandon(struct file_writer *writer)
     writer_clear(writer);
 }
 
+struct file_writer file_to(int fd, const char *name)
+{
+    return (struct file_writer){.path = (char *)name, .temporary = (char *)name, .fd = fd};
+}
+
 enum simclr_status file_write_atomic(const char *path, const void *data, size_t size, struct simclr_error *err)
 {
     struct file_writer writer;

@@ -23,6 +23,9 @@ enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const 
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
 void file_abandon(struct file_writer *writer);
 
+/* For file_put alone: to an open file, which stays the caller's and is called `name` in errors. */
+struct file_writer file_to(int fd, const char *name);
+
 /* The three above for one block. */
 enum simclr_status file_write_atomic(const char *path, const void *data, size_t size, struct simclr_error *err);
 

@@ -560,6 +560,11 @@ void network_time(struct network *network, struct node_time *times)
     network->times = times;
 }
 
+int network_out_dim(const struct network *network)
+{
+    return network->net.nodes[network->net.count - 1].shape.k;
+}
+
 size_t network_memory(const struct network *network)
 {
     return network->arena.capacity;

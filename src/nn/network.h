@@ -62,6 +62,7 @@ enum simclr_status network_measure(struct network_size *size, const struct netwo
                                    int max_rows, bool training, struct simclr_error *err);
 
 int network_feature_dim(const struct network *network); /* of h */
+int network_out_dim(const struct network *network);     /* of z */
 size_t network_memory(const struct network *network);   /* bytes planned */
 const struct network_size *network_sizes(const struct network *network);
 

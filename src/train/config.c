@@ -130,6 +130,14 @@ const struct setting *train_settings(size_t *count)
     return settings;
 }
 
+const struct setting *train_setting_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (strcmp(settings[i].name, name) == 0)
+            return &settings[i];
+    return NULL;
+}
+
 void train_defaults(struct train_config *config)
 {
     *config = (struct train_config){

@@ -37,6 +37,7 @@ struct setting {
 
 /* The table; data (positional on the command line) is its first entry. */
 const struct setting *train_settings(size_t *count);
+const struct setting *train_setting_find(const char *name); /* NULL: there is none */
 
 /* Sets one setting from text; the error names `label` (say "--lr") and the text. */
 enum simclr_status train_setting_set(struct train_config *config, const struct setting *setting, const char *text,

@@ -26,7 +26,8 @@ static enum simclr_status read_settings(struct encoder *e, const struct safetens
     enum simclr_status status = checkpoint_file_settings(e->path, file, &decides, err);
     e->config = decides;
     snprintf(path, sizeof path, "%.*sconfig.json", slash ? (int)(slash - e->path) + 1 : 0, e->path);
-    if (status == SIMCLR_OK && access(path, F_OK) == 0)
+    e->data_known = access(path, F_OK) == 0;
+    if (status == SIMCLR_OK && e->data_known)
         status = train_config_load(&e->config, path, err);
     e->config.network = decides.network; /* the checkpoint knows best */
     if (status == SIMCLR_OK)

@@ -9,6 +9,7 @@
 struct encoder {
     struct network *network;    /* of what a run trains, without training; h and z */
     struct train_config config; /* the run's; of a checkpoint without its run's config.json, what decided the weights */
+    bool data_known;            /* config says which images the run has: config.json was there */
     uint64_t step;              /* steps trained */
     char path[4096];            /* of the checkpoint */
 };

@@ -1,7 +1,6 @@
 #include "train/pack.h"
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/par.h"
 #include "base/status.h"
 #include "io/file.h"
@@ -37,10 +36,7 @@ struct pack {
     float *x;             /* (batch, S, S, C) */
     uint8_t *bytes;       /* (batch, S, S, C) */
     int labels[MOST_BATCH];
-    pack_report_fn *report;
-    void *report_ctx;
-    struct pack_progress progress;
-    double started;
+    struct image_progress progress; /* over all files */
 };
 
 /* ---- Names ---- */
@@ -102,17 +98,13 @@ static enum simclr_status add_part(struct pack *p, int which, const struct datas
 {
     struct part *part = &p->parts[which];
     size_t count = dataset_size(set);
-    uint32_t *items = malloc(count * sizeof *items);
     part->label_of = dataset_classes(set) > 0 ? malloc(count * sizeof *part->label_of) : NULL;
     enum simclr_status status = SIMCLR_OK;
-    if (!items || (dataset_classes(set) > 0 && !part->label_of))
+    if (dataset_classes(set) > 0 && !part->label_of)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %zu images; use --limit", count);
-    for (size_t i = 0; items && i < count; i++)
-        items[i] = (uint32_t)i;
     struct loader_config config = {.image_size = p->side, .channels = p->channels};
     if (status == SIMCLR_OK)
-        status = loader_create(loader, set, items, count, &config, p->engine, err);
-    free(items);
+        status = loader_create(loader, set, NULL, count, &config, p->engine, err);
     part->set = set;
     part->loader = *loader;
     p->progress.total += count;
@@ -170,10 +162,7 @@ static void round_image(void *ctx, size_t image, int thread)
 {
     (void)thread;
     const struct rounding *r = ctx;
-    const float *x = r->x + image * r->floats;
-    uint8_t *bytes = r->bytes + image * r->floats;
-    for (size_t i = 0; i < r->floats; i++)
-        bytes[i] = (uint8_t)(int)(x[i] * 255.0f + 0.5f);
+    augment_round(r->bytes + image * r->floats, r->x + image * r->floats, r->floats);
 }
 
 /* Rounds a batch and appends what could be read. */
@@ -202,12 +191,7 @@ static enum simclr_status stopped(const struct pack *p, struct simclr_error *err
 
 static enum simclr_status tell(struct pack *p, int rows, struct simclr_error *err)
 {
-    struct pack_progress *g = &p->progress;
-    double seconds = clock_seconds() - p->started;
-    g->done += (size_t)rows;
-    g->images_per_second = seconds > 0 ? (double)g->done / seconds : 0;
-    g->eta_seconds = seconds / (double)g->done * (double)(g->total - g->done);
-    return (p->report && p->report(p->report_ctx, g)) || engine_stopped(p->engine) ? stopped(p, err) : SIMCLR_OK;
+    return image_progress_add(&p->progress, (size_t)rows) || engine_stopped(p->engine) ? stopped(p, err) : SIMCLR_OK;
 }
 
 static enum simclr_status pack_part(struct pack *p, struct part *part, struct simclr_error *err)
@@ -305,9 +289,9 @@ static void tear_down(struct pack *p)
 }
 
 enum simclr_status pack_run(const struct train_config *config, const char *output, const struct engine *engine,
-                            pack_report_fn *report, void *ctx, struct pack_result *result, struct simclr_error *err)
+                            image_report_fn *report, void *ctx, struct pack_result *result, struct simclr_error *err)
 {
-    struct pack p = {.output = output, .engine = engine, .report = report, .report_ctx = ctx, .started = clock_seconds()};
+    struct pack p = {.output = output, .engine = engine, .progress = image_progress_begin(report, ctx, 0)};
     for (int i = 0; i < PARTS; i++)
         p.parts[i].name = part_names[i];
     *result = (struct pack_result){0};

@@ -3,15 +3,8 @@
 #define TRAIN_PACK_H
 
 #include "base/engine.h"
+#include "data/image_progress.h"
 #include "train/trainer.h"
-
-struct pack_progress {
-    size_t done, total; /* images, of all files */
-    double images_per_second, eta_seconds;
-};
-
-/* Called after every few images; returning non-zero stops (SIMCLR_ERR_CANCELLED). */
-typedef int pack_report_fn(void *ctx, const struct pack_progress *progress);
 
 struct pack_result {
     size_t images, labelled, test; /* written; labelled: apart from what is trained on */
@@ -29,6 +22,6 @@ struct pack_result {
  * Stops where report or engine->stop ask for it. The files appear under their names when all are whole, NAME.npy last; none is
  * overwritten, and after an error, or when stopped, there is none. Their bytes depend on no ISA, thread or path. */
 enum simclr_status pack_run(const struct train_config *config, const char *output, const struct engine *engine,
-                            pack_report_fn *report, void *ctx, struct pack_result *result, struct simclr_error *err);
+                            image_report_fn *report, void *ctx, struct pack_result *result, struct simclr_error *err);
 
 #endif

@@ -128,9 +128,9 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the features of %zu images; use --knn-every 0", bank + query);
     int batch = 2 * t->step.micro;
     if (status == SIMCLR_OK)
-        status = features_compute(t->network, t->data.bank, features, labels, batch, err);
+        status = features_compute(t->network, t->data.bank, features, NULL, labels, batch, NULL, err);
     if (status == SIMCLR_OK)
-        status = features_compute(t->network, t->data.test, features + bank * d, labels + bank, batch, err);
+        status = features_compute(t->network, t->data.test, features + bank * d, NULL, labels + bank, batch, NULL, err);
     if (status == SIMCLR_OK && (!any_label(labels, bank) || !any_label(labels + bank, query)))
         trainer_tell_user(t, true, "no kNN this time: none of the images that it compares, or compares with, can be read");
     else if (status == SIMCLR_OK)

@@ -1,0 +1,154 @@
+/* simclr eval: what a run's encoder is worth to others, by kNN and a linear probe on its features. */
+#include "cli/cli.h"
+#include "cli/encoder.h"
+#include "cli/eval_report.h"
+#include "cli/progress.h"
+
+#include "base/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { OWN_OPTIONS = 4, MOST_OPTIONS = OWN_OPTIONS + ENCODER_OPTIONS };
+
+struct eval_command {
+    struct encoder_command encoder;
+    const char *run, *data;
+    bool untrained, per_class, json;
+};
+
+static size_t list_options(struct option options[MOST_OPTIONS], struct eval_command *c)
+{
+    static const char group[] = "Options";
+    options[0] = (struct option){.name = "untrained", .group = group, .set = option_switch, .target = &c->untrained,
+                                 .help = "also judge the weights that the run began with, for comparison"};
+    options[1] = (struct option){.name = "per-class", .group = group, .set = option_switch, .target = &c->per_class,
+                                 .help = "also show the probe's accuracy for each class"};
+    options[2] = (struct option){.name = "json", .group = group, .set = option_switch, .target = &c->json,
+                                 .help = "print all figures as JSON; progress goes to stderr"};
+    options[3] = cli_setting(train_setting_find("seed"), &c->encoder.given);
+    options[3].group = group;
+    options[3].help = "of the images that choose the probe's regularisation [0]";
+    return OWN_OPTIONS + encoder_options(options + OWN_OPTIONS, &c->encoder);
+}
+
+static void help(const struct option *options, size_t count)
+{
+    printf("Usage: simclr eval RUN [DATA] [OPTION...]\n\n"
+           "Judges a frozen encoder by how well simple classifiers do on its features h, and on the\n"
+           "projections z: kNN over several k and T, and a linear probe (logistic regression by L-BFGS on\n"
+           "standardised features, regularised as suits a tenth of its training images best). RUN is a\n"
+           "run's folder or one of its checkpoints; DATA is what train takes, with labels; without it the\n"
+           "run's own. Classifiers are tested on DATA's test split, else on one image in ten that is held\n"
+           "out. Nothing is trained but the classifiers, and nothing is written.\n");
+    options_help(stdout, options, count);
+}
+
+static enum simclr_status parse(struct eval_command *c, int argc, char **argv, struct simclr_error *err)
+{
+    struct option options[MOST_OPTIONS];
+    const char *rest[2] = {NULL, NULL};
+    size_t rest_count, n = list_options(options, c);
+    enum simclr_status status = options_parse(argc, argv, options, n, "simclr eval", rest, 2, &rest_count, err);
+    if (status != SIMCLR_OK)
+        return status;
+    if (c->encoder.help) {
+        help(options, n);
+        return SIMCLR_OK;
+    }
+    if (rest_count == 0)
+        return fail(err, SIMCLR_ERR_USAGE, "name the run to judge: simclr eval RUN [DATA]");
+    c->run = rest[0];
+    c->data = rest[1];
+    return SIMCLR_OK;
+}
+
+/* Whether the encoder may have seen them in training; labels it never saw. */
+static const char *test_origin(const struct eval_command *c, const struct run_data *data)
+{
+    if (data->test_set != data->bank_set)
+        return "the test split of the data";
+    if (data->bank_set != data->train_set)
+        return "a random tenth of the labelled images, the others train classifiers";
+    if (c->data || c->encoder.given.limit)
+        return "a random tenth of the images, for the data has no test split; if the run trained on this data, then on them, too";
+    if (c->encoder.encoder.config.knn_every == 0)
+        return "a random tenth of the images, for the data has no test split; the run trained on them, too, without labels";
+    return "the random tenth of the images that the run held out and never trained on";
+}
+
+static enum simclr_status judge(struct evaluation *evaluation, const struct eval_command *c, struct network *network,
+                                const struct run_data *data, struct progress *progress, struct simclr_error *err)
+{
+    const struct train_config *config = &c->encoder.encoder.config;
+    struct evaluate_options options = {.batch = c->encoder.batch_size, .k = config->knn_k, .temperature = config->knn_temperature,
+                                       .seed = c->encoder.given.seed, .report = progress_phase, .report_images = progress_images,
+                                       .ctx = progress};
+    enum simclr_status status = evaluate(evaluation, network, data->bank, data->test, data->classes, &options, &c->encoder.engine, err);
+    progress_end(progress);
+    return status;
+}
+
+/* The same network with the weights that training began with. */
+static enum simclr_status judge_untrained(struct evaluation *evaluation, const struct eval_command *c, const struct run_data *data,
+                                          struct progress *progress, struct simclr_error *err)
+{
+    struct network *network;
+    enum simclr_status status = network_create(&network, &c->encoder.encoder.config.network, &c->encoder.engine, c->encoder.batch_size,
+                                               false, err);
+    if (status != SIMCLR_OK)
+        return status;
+    status = judge(evaluation, c, network, data, progress, err);
+    network_free(network);
+    return status;
+}
+
+static enum simclr_status run(struct eval_command *c, const struct run_data *data, struct simclr_error *err)
+{
+    const struct encoder *encoder = &c->encoder.encoder;
+    struct progress progress = progress_begin(c->json ? stderr : stdout);
+    struct evaluation trained, untrained = {.classes = 0};
+    uint64_t before = encoder_hash(encoder);
+    enum simclr_status status = judge(&trained, c, encoder->network, data, &progress, err);
+    if (status != SIMCLR_OK)
+        return status;
+    uint64_t after = encoder_hash(encoder);
+    if (after != before)
+        status = fail(err, SIMCLR_ERR_FORMAT, "the encoder's weights changed while they were judged (CRC-64 %016" PRIx64 ", then %016" PRIx64
+                      "): the memory is faulty, or this program is", before, after);
+    if (status == SIMCLR_OK && c->untrained)
+        status = judge_untrained(&untrained, c, data, &progress, err);
+    struct eval_report report = {.encoder = encoder, .hash = before, .data = data, .path = c->data ? c->data : encoder->config.data,
+                                 .test_origin = test_origin(c, data), .k = encoder->config.knn_k, .trained = &trained,
+                                 .untrained = c->untrained ? &untrained : NULL, .per_class = c->per_class};
+    if (status == SIMCLR_OK && c->json)
+        status = eval_print_json(&report, err);
+    else if (status == SIMCLR_OK)
+        eval_print(&report);
+    evaluation_free(&trained);
+    evaluation_free(&untrained);
+    return status;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    static struct eval_command c;
+    struct run_data data = {.train = NULL};
+    struct simclr_error err = {.text = ""};
+    enum simclr_status status = parse(&c, argc, argv, &err);
+    if (status != SIMCLR_OK || c.encoder.help)
+        return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
+    status = encoder_command_open(&c.encoder, c.run, &err);
+    if (status != SIMCLR_OK)
+        return cli_fail(status, &err);
+    struct image_source source = encoder_images(&c.encoder, c.data);
+    status = encoder_run_data(&data, &c.encoder.encoder, &source, &c.encoder.engine, &err);
+    if (status == SIMCLR_OK && !data.test)
+        status = fail(&err, SIMCLR_ERR_USAGE, "these images have no labels, which eval needs; name DATA with labels (a folder with one "
+                                              "subfolder a class will do)");
+    if (status == SIMCLR_OK)
+        status = run(&c, &data, &err);
+    run_data_close(&data);
+    encoder_close(&c.encoder.encoder);
+    return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
+}

@@ -1,0 +1,34 @@
+/* What the commands that use a run's encoder share: options, kernels, the encoder itself. */
+#ifndef CLI_ENCODER_H
+#define CLI_ENCODER_H
+
+#include "cli/cli.h"
+#include "train/encoder_data.h"
+
+struct encoder_command {
+    struct train_config given; /* of which limit and max_pixels are options; 0: not given */
+    int batch_size;
+    const char *isa;
+    int threads;
+    bool help;
+    struct engine engine;
+    struct encoder encoder;
+};
+
+/* --batch-size, --limit, --max-pixels, and the common ones; returns how many. */
+enum { ENCODER_OPTIONS = 3 + CLI_COMMON_OPTIONS };
+size_t encoder_options(struct option options[ENCODER_OPTIONS], struct encoder_command *command);
+
+/* Signals, kernels and the encoder of run; warnings go to stderr. encoder_close(&command->encoder). */
+enum simclr_status encoder_command_open(struct encoder_command *command, const char *run, struct simclr_error *err);
+
+/* --split: which images of DATA. Target: an enum image_splits. */
+option_set_fn option_split;
+struct option split_option(enum image_splits *splits);
+
+/* The images of data (NULL: of the run) with the options given. */
+struct image_source encoder_images(const struct encoder_command *command, const char *data);
+/* The same of image files (count). */
+struct image_source encoder_image_files(const struct encoder_command *command, const char *const *files, size_t count);
+
+#endif
