@@ -74,7 +74,8 @@ Test(probe, is_that_of_scikit_learn)
         size_t rows, classes, weights, one;
         int labels[400];
         const int64_t *y = tensor(file, cases[i], "labels", &rows);
-        const float *right = tensor(file, cases[i], "right", &one), *x = tensor(file, cases[i], "x", &one), *lambda = tensor(file, cases[i], "lambda", &one);
+        const float *right = tensor(file, cases[i], "right", &one), *x = tensor(file, cases[i], "x", &one);
+        const float *lambda = tensor(file, cases[i], "lambda", &one);
         const float *loss = tensor(file, cases[i], "loss", &one), *weight = tensor(file, cases[i], "weight", &weights);
         const float *bias = tensor(file, cases[i], "bias", &classes), *deviation = tensor(file, cases[i], "deviation", &one);
         const float *mean = tensor(file, cases[i], "mean", &one);
@@ -191,7 +192,10 @@ Test(probe, tries_weaker_and_weaker_and_fits_all_with_the_best)
     cr_assert_eq(probe_fit(&probe, x, labels, ROWS, D, CLASSES, 0, 0, &engine, note, &told, &err), SIMCLR_OK, "%s", err.text);
     cr_expect(told.count == 10 && told.of == 10);
     for (int i = 0; i < told.count; i++)
-        cr_expect(told.fits[i] == i + 1 && (i == 0 ? told.lambda[i] == 100 : i == 9 || fabs(told.lambda[i] / told.lambda[i - 1] - 0.1) < 1e-9));
+        cr_expect_eq(told.fits[i], i + 1);
+    cr_expect_eq(told.lambda[0], 100);
+    for (int i = 1; i < 9; i++)
+        cr_expect(fabs(told.lambda[i] / told.lambda[i - 1] - 0.1) < 1e-9);
     cr_expect_eq(told.lambda[9], probe.lambda);
     struct probe chosen = probe;
     cr_assert_eq(fit_on(best(), 1, x, labels, ROWS, D, CLASSES, chosen.lambda, 0), SIMCLR_OK);

@@ -50,10 +50,12 @@ static void print_what(const struct eval_report *r)
     printf(", %d px, %" PRIu64 " steps; CRC-64 of its weights before and after: %016" PRIx64 "\n", c->network.image_size, r->encoder->step,
            r->hash);
     printf("data:    %s\n         %zu labelled images to train classifiers on, %zu to test them, %d classes\n",
-           r->path[0] ? text_printable(data, sizeof data, r->path) : "the generated set of shapes", e->train_images, e->test_images, e->classes);
+           r->path[0] ? text_printable(data, sizeof data, r->path) : "the generated set of shapes", e->train_images, e->test_images,
+           e->classes);
     printf("         tested on %s\n", r->test_origin);
     if (e->broken > 0)
-        printf("         %zu image%s could not be read and %s left out\n", e->broken, e->broken == 1 ? "" : "s", e->broken == 1 ? "was" : "were");
+        printf("         %zu image%s could not be read and %s left out\n", e->broken, e->broken == 1 ? "" : "s",
+               e->broken == 1 ? "was" : "were");
 }
 
 static void print_label(const char *label) { printf("\n%-27s", label); }
