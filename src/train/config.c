@@ -61,7 +61,7 @@ static const struct setting settings[] = {
     {.name = "batch-size", .letter = 'b', .group = "Training", .value = "N", INTEGER(batch_size, 2, 65536), .decides = true,
      .help = "images a step; each gives two views"},
     {.name = "micro-batch", .group = "Training", .value = "N", INTEGER(micro_batch, 0, 65536), .decides = true,
-     .help = "pass N images at a time, with their own norms' statistics; 0: all"},
+     .help = "images a pass, with their own norms' statistics; 0: all"},
     {.name = "epochs", .group = "Training", .value = "N", INTEGER(epochs, 1, 1000000), .decides = true,
      .help = "passes over the images"},
     {.name = "temperature", .group = "Training", .value = "TAU", REAL(temperature, 0.025, 100), .decides = true,
