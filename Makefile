@@ -103,6 +103,11 @@ $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
+# For tests/export_test.py; built by name only.
+$(BUILD)/tests/features: $(BUILD)/tests/tools/features.o $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # Preloaded by tests/inject.sh.
 $(BUILD)/inject.so: tests/tools/inject.c
 	@mkdir -p $(@D)

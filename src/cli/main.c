@@ -17,6 +17,7 @@ static const struct command {
     {"train", "train an encoder on images without labels", cmd_train},
     {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack},
+    {"export", "write a trained encoder as a file that PyTorch or ONNX tools open", cmd_export},
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest},

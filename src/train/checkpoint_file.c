@@ -3,12 +3,12 @@
 
 #include "base/status.h"
 #include "train/config.h"
+#include "train/tensor_file.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FORMAT_VERSION "4" /* 1 had no checksum, 2 no skipped steps, 3 no images of an epoch */
@@ -59,82 +59,30 @@ static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_W
     s->epoch_images = (uint64_t)words[9];
 }
 
-/* One group of tensors that share a flat array: the weights, the running statistics, an optimiser's momenta. */
-struct group {
-    const char *prefix;
-    const struct tensor_info *list;
-    size_t count;
-    float *memory;
-};
-
-static size_t list_groups(struct group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
+static size_t list_groups(struct tensor_group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
 {
-    size_t params, buffers, ignored;
-    const struct tensor_info *param_list = network_param_list(t->network, &params);
-    const struct tensor_info *buffer_list = network_buffer_list(t->network, &buffers);
-    size_t n = 0;
-    groups[n++] = (struct group){"", param_list, params, network_params(t->network, &ignored)};
-    groups[n++] = (struct group){"", buffer_list, buffers, network_buffers(t->network, &ignored)};
+    size_t n = 2;
+    network_groups(groups, t->network, true);
     for (int i = 0; i < t->optim_arrays; i++) {
         snprintf(prefixes[i], 64, "optimizer.%s.", t->optim_names[i]);
-        groups[n++] = (struct group){prefixes[i], param_list, params, t->optim[i]};
+        groups[n++] = (struct tensor_group){prefixes[i], groups[0].list, groups[0].count, t->optim[i]};
     }
     return n;
-}
-
-/* ".../bn1.running_var" -> ".../bn1.num_batches_tracked", which torch's BatchNorm also keeps. Returns 0 for other tensors. */
-static int batches_tracked_name(char *name, size_t size, const struct tensor_info *info)
-{
-    const char *suffix = "running_var";
-    size_t length = strlen(info->name), tail = strlen(suffix);
-    if (info->role != ROLE_RUNNING_VAR || length < tail)
-        return 0;
-    snprintf(name, size, "%.*snum_batches_tracked", (int)(length - tail), info->name);
-    return 1;
-}
-
-static void describe(struct safetensors_entry *entry, const struct group *group, const struct tensor_info *info, const void *data)
-{
-    *entry = (struct safetensors_entry){.type = ST_F32, .ndim = info->ndim, .bytes = info->count * sizeof(float), .data = data};
-    snprintf(entry->name, sizeof entry->name, "%s%s", group->prefix, info->name);
-    for (int d = 0; d < info->ndim; d++)
-        entry->dims[d] = (size_t)info->dims[d];
 }
 
 enum simclr_status checkpoint_file_write(const char *path, const struct checkpoint_target *target, const struct checkpoint_state *state,
                                          struct simclr_error *err)
 {
     char prefixes[2][64];
-    struct group groups[4];
-    size_t group_count = list_groups(groups, prefixes, target), tensors = 1, floats = 0; /* one for the state */
-    for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++) {
-            tensors += 1 + (groups[g].list[i].role == ROLE_RUNNING_VAR);
-            floats += groups[g].list[i].count;
-        }
-    struct safetensors_entry *entries = calloc(tensors, sizeof *entries);
-    float *data = malloc((floats + 1) * sizeof *data);
-    if (!entries || !data) {
-        free(entries);
-        free(data);
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s (%zu MB)", path, floats * sizeof *data >> 20);
-    }
-    int64_t words[STATE_WORDS], batches = (int64_t)(state->step - state->skipped);
-    size_t n = 0, used = 0;
-    for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++) {
-            const struct tensor_info *info = &groups[g].list[i];
-            tensor_export(info, data + used, groups[g].memory + info->offset);
-            describe(&entries[n++], &groups[g], info, data + used);
-            used += info->count;
-            if (batches_tracked_name(entries[n].name, sizeof entries[n].name, info)) {
-                entries[n].type = ST_I64; /* a scalar: no dimensions */
-                entries[n].bytes = sizeof batches;
-                entries[n++].data = &batches;
-            }
-        }
+    struct tensor_group groups[4];
+    struct tensor_entries tensors;
+    int64_t words[STATE_WORDS];
+    enum simclr_status status = tensor_entries_make(&tensors, groups, list_groups(groups, prefixes, target), state->step - state->skipped,
+                                                    path, err);
+    if (status != SIMCLR_OK)
+        return status;
     state_pack(words, state);
-    entries[n++] = (struct safetensors_entry){
+    tensors.entries[tensors.count++] = (struct safetensors_entry){
         .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
 
     char fingerprint[17], steps[21];
@@ -142,9 +90,8 @@ enum simclr_status checkpoint_file_write(const char *path, const struct checkpoi
     snprintf(steps, sizeof steps, "%" PRIu64, state->step);
     const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
                                                 {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
-    enum simclr_status status = safetensors_write(path, entries, n, metadata, sizeof metadata / sizeof metadata[0], err);
-    free(entries);
-    free(data);
+    status = safetensors_write(path, tensors.entries, tensors.count, metadata, sizeof metadata / sizeof metadata[0], err);
+    tensor_entries_free(&tensors);
     return status;
 }
 
@@ -188,11 +135,10 @@ static enum simclr_status check_run(const char *path, const struct safetensors *
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct group *group,
+static enum simclr_status load_tensor(const char *path, const struct safetensors *file, const struct tensor_group *group,
                                       const struct tensor_info *info, struct simclr_error *err)
 {
-    struct safetensors_entry want;
-    describe(&want, group, info, NULL);
+    const struct safetensors_entry want = tensor_entry(group, info);
     const struct safetensors_entry *e = safetensors_find(file, want.name);
     if (!e)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no tensor %s", path, want.name);
@@ -225,7 +171,7 @@ static enum simclr_status load_state(const char *path, const struct safetensors 
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_groups(const char *path, const struct safetensors *file, const struct group *groups, size_t count,
+static enum simclr_status load_groups(const char *path, const struct safetensors *file, const struct tensor_group *groups, size_t count,
                                       struct simclr_error *err)
 {
     enum simclr_status status = SIMCLR_OK;
@@ -240,7 +186,7 @@ enum simclr_status checkpoint_file_load(const char *path, long long step, const 
 {
     struct safetensors *file;
     char prefixes[2][64];
-    struct group groups[4];
+    struct tensor_group groups[4];
     size_t n = list_groups(groups, prefixes, target);
     enum simclr_status status = checkpoint_file_open(&file, path, err);
     if (status != SIMCLR_OK)
@@ -257,11 +203,9 @@ enum simclr_status checkpoint_file_load(const char *path, long long step, const 
 enum simclr_status checkpoint_file_network(const char *path, const struct safetensors *file, struct network *network,
                                            struct simclr_error *err)
 {
-    const struct checkpoint_target target = {.network = network};
-    char prefixes[2][64];
-    struct group groups[4];
-    size_t n = list_groups(groups, prefixes, &target);
-    return load_groups(path, file, groups, n, err);
+    struct tensor_group groups[2];
+    network_groups(groups, network, true);
+    return load_groups(path, file, groups, 2, err);
 }
 
 enum simclr_status checkpoint_file_settings(const char *path, const struct safetensors *file, struct train_config *config,

@@ -10,6 +10,7 @@ struct encoder {
     struct network *network;    /* of what a run trains, without training; h and z */
     struct train_config config; /* the run's; of a checkpoint without its run's config.json, what decided the weights */
     uint64_t step;              /* steps trained */
+    uint64_t batches;           /* that the running statistics have seen: steps without those that were skipped */
     char path[4096];            /* of the checkpoint */
 };
 
