@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FORMAT_VERSION "4" /* 1 had no checksum, 2 no skipped steps, 3 no images of an epoch */
@@ -85,12 +86,14 @@ enum simclr_status checkpoint_file_write(const char *path, const struct checkpoi
     tensors.entries[tensors.count++] = (struct safetensors_entry){
         .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
 
-    char fingerprint[17], steps[21];
+    char fingerprint[17], steps[21], init[17];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
     snprintf(steps, sizeof steps, "%" PRIu64, state->step);
-    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
-                                                {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
-    status = safetensors_write(path, tensors.entries, tensors.count, metadata, sizeof metadata / sizeof metadata[0], err);
+    snprintf(init, sizeof init, "%016" PRIx64, state->init);
+    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION}, {"settings", target->settings},
+                                                {"dataset", fingerprint}, {"step", steps}, {"init", init}};
+    size_t pairs = sizeof metadata / sizeof metadata[0] - (state->init == 0);
+    status = safetensors_write(path, tensors.entries, tensors.count, metadata, pairs, err);
     tensor_entries_free(&tensors);
     return status;
 }
@@ -167,6 +170,8 @@ static enum simclr_status load_state(const char *path, const struct safetensors 
     bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.alignment) && isfinite(s.uniformity) && isfinite(s.knn_untrained);
     if (s.epoch_steps > s.step || s.skipped > s.step || s.skipped_in_a_row > s.skipped || !finite)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: no run can be in the state that its %s describes", path, STATE_NAME);
+    const char *init = safetensors_metadata(file, "init");
+    s.init = init ? strtoull(init, NULL, 16) : 0;
     *state = s;
     return SIMCLR_OK;
 }
