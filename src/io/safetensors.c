@@ -144,8 +144,21 @@ static enum simclr_status write_all(const char *path, const char *start, size_t 
     return status;
 }
 
-enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
-                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+/* A copy with wide types first, so that each tensor is aligned to its type; NULL: no memory. */
+static struct safetensors_entry *in_file_order(const struct safetensors_entry *entries, size_t count)
+{
+    static const enum safetensors_type wide_first[TYPES] = {ST_I64, ST_F32, ST_U8};
+    struct safetensors_entry *sorted = malloc((count + 1) * sizeof *sorted);
+    size_t n = 0;
+    for (int t = 0; sorted && t < TYPES; t++)
+        for (size_t i = 0; i < count; i++)
+            if (entries[i].type == wide_first[t])
+                sorted[n++] = entries[i];
+    return sorted;
+}
+
+static enum simclr_status write_sorted(const char *path, const struct safetensors_entry *entries, size_t count,
+                                       const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
 {
     json_t *header = json_object();
     enum simclr_status status = build_header(header, path, entries, count, metadata, pairs, err);
@@ -159,6 +172,17 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
                    : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     free(start);
     free(text);
+    return status;
+}
+
+enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
+                                     const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
+{
+    struct safetensors_entry *sorted = in_file_order(entries, count);
+    if (!sorted)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    enum simclr_status status = write_sorted(path, sorted, count, metadata, pairs, err);
+    free(sorted);
     return status;
 }
 
