@@ -2,7 +2,8 @@
  *
  * Tensors: the encoder under torchvision's names and layouts and "head.*" (what load_state_dict takes), then
  * "optimizer.<array>.<parameter>" in the same layouts, then "trainer.state". Metadata: a checksum of the file, the format's version,
- * the settings that decide the result, and the fingerprints of the data set and, with --init, of those weights; nothing of the machine, so equal runs have equal files. */
+ * the settings that decide the result, the data set's fingerprint and, with --init, that of the weights; nothing of the machine, so
+ * equal runs have equal files. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
