@@ -27,12 +27,12 @@ FORTIFY  := $(if $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS)))),-U_FORTIF
 FORTIFY  := $(if $(SANITIZED)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(FORTIFY))
 HARDEN   := -fPIE -fstack-protector-strong $(FORTIFY)
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
-override CPPFLAGS += -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L -MMD -MP
+override CPPFLAGS += -Iinclude -Isrc -I. -I$(PROTO) -D_POSIX_C_SOURCE=200809L -MMD -MP
 ifeq ($(ARCH),arm) # 32 bits: files over 2 GiB, and times after 2038
 override CPPFLAGS += -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 endif
 STB_CFLAGS = $(shell pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
-LDLIBS   += -ljansson -lm
+LDLIBS   += -ljansson -lm $(PROTO_LIBS)
 BENCH_LIBS = -lbenchmark -lpthread -ldl $(LDLIBS)
 
 ifeq ($(ARCH),x86_64)
@@ -50,6 +50,15 @@ FLAGS_neon   := -DISA_IS_NEON
 # Small ARM cores execute in order, and simd/neon/brgemm.c has an order that suits them; GCC would pull its loads together.
 $(BUILD)/neon/simd/neon/brgemm.o: FLAGS_neon += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-fno-schedule-insns)
 
+# Protocol buffers, for ONNX, are optional: protoc-c makes C of every src/io/*.proto where it and the library are installed, and
+# protobuf.h tells the code. Looked for when they are needed, so that `make test` may have installed them before.
+PROTO    := $(BUILD)/proto
+PROTO_C  := $(patsubst src/io/%.proto,$(PROTO)/%.pb-c.c,$(wildcard src/io/*.proto))
+PKG_CONFIG ?= $(CROSS)pkg-config
+HAVE_PROTO = $(shell $(PKG_CONFIG) --exists libprotobuf-c 2>/dev/null && command -v protoc-c >/dev/null && echo yes)
+PROTO_CFLAGS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --cflags-only-I libprotobuf-c))
+PROTO_LIBS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --libs libprotobuf-c))
+
 SHARED   := $(wildcard simd/shared/*.c)
 CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c)
@@ -58,7 +67,7 @@ BENCH_SRC := $(wildcard bench/*.cc)
 
 simd_objects = $(SHARED:%.c=$(BUILD)/$(1)/%.o) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard simd/$(1)/*.c))
 SIMD_OBJ := $(foreach isa,$(ISAS),$(call simd_objects,$(isa)))
-CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(SIMD_OBJ)
+CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o) $(PROTO_C:.c=.o) $(SIMD_OBJ)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/%.o)
 TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/tools/*.c))
@@ -93,6 +102,11 @@ WRAPPED  := conv_algorithm conv_forward conv_backward_data conv_backward_weights
 $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
+
+# For tests/export_test.py; built by name only.
+$(BUILD)/tests/features: $(BUILD)/tests/tools/features.o $(BUILD)/libsimclr.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Preloaded by tests/inject.sh.
 $(BUILD)/inject.so: tests/tools/inject.c
@@ -139,10 +153,24 @@ $(BUILD)/cxx/build_info.h: FORCE
 		COMMIT "$$(git describe --always --dirty 2>/dev/null || echo unknown)" >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
+$(PROTO)/protobuf.h: FORCE | deps
+	@mkdir -p $(@D)
+	@echo '#define HAVE_PROTOBUF_C $(if $(HAVE_PROTO),1,0)' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(PROTO)/%.pb-c.c: src/io/%.proto $(PROTO)/protobuf.h
+	@echo "  PROTO $<"
+	$(Q)$(if $(HAVE_PROTO),protoc-c --proto_path=src/io --c_out=$(PROTO) $<,echo >$@)
+
+# protoc-c's code is not ours to mend. NDEBUG: its assertions would end the program.
+$(PROTO)/%.o: $(PROTO)/%.c
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(PROTO_CFLAGS) -DNDEBUG $(HARDEN) $(CFLAGS) $(EXACT) -w -c -o $@ $<
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	$(Q)$(CC) $(CPPFLAGS) $(STB_CFLAGS) $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(STB_CFLAGS) $(PROTO_CFLAGS) $(HARDEN) $(CFLAGS) $(EXACT) $(WARN) -c -o $@ $<
 
 # A folder of simd/ is a set of compile flags; simd/shared is compiled once for each.
 define isa_rules
@@ -180,7 +208,7 @@ fuzz: ## fuzz every parser for SECONDS=600 each with clang's libFuzzer, two at a
 	$(Q)MAKEFLAGS= $(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ) CFLAGS='$(FUZZ_CFLAGS)' fuzz-targets
 	$(Q)SECONDS_EACH='$(or $(SECONDS),600)' tests/fuzz/run.sh $(FUZZ) $(or $(TARGETS),$(FUZZ_TARGETS))
 
-FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/data/*.c src/io/*.c src/train/*.c data/*.c))
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/data/*.c src/io/*.c src/train/*.c data/*.c)) $(PROTO_C:.c=.o)
 FUZZ_HELP := $(patsubst %,$(BUILD)/tests/fuzz/%.o,files records tiny_network)
 fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%) $(BUILD)/corpus_files
 
@@ -214,7 +242,7 @@ compare-isa: $(BUILD)/bench ## run every ISA on the same rows: equal results, no
 	$(Q)$(BUILD)/bench --compare-isa --markdown $(BUILD)/compare-isa.md --json $(BUILD)/compare-isa.json
 
 # Objects wait for what they need to be found. Only `make test`, `demo`, `bench`, `compare-isa` and `deps` install what is missing.
-$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps
+$(CORE_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(BENCH_OBJ) $(TOOL_OBJ): | deps $(PROTO_C)
 NEEDS    := $(if $(filter test deps %/tests/run,$(MAKECMDGOALS)),test) $(if $(filter bench compare-isa %/bench %/compare_faults,$(MAKECMDGOALS)),bench)
 deps: ## look for the packages that the build and the tests need, and install them
 	@CC='$(CC)' CXX='$(CXX)' CROSS='$(CROSS)' LINK='$(filter-out -M%,$(CPPFLAGS)) $(LDFLAGS)' .ci/deps.sh \

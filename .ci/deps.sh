@@ -38,11 +38,13 @@ if command -v pkg-config >/dev/null; then
     pkg-config --exists stb || missing="$missing libstb-dev"
     [ -n "$cross" ] || pkg-config --exists jansson || missing="$missing libjansson-dev"
     ! wanted test || pkg-config --exists criterion || missing="$missing libcriterion-dev"
+    # ONNX is tested where the program can write it; without these packages it builds all the same.
+    ! wanted test || pkg-config --exists libprotobuf-c || missing="$missing libprotobuf-c-dev"
     ! wanted bench || pkg-config --exists benchmark || missing="$missing libbenchmark-dev"
 else
     missing="$missing pkg-config libstb-dev"
     [ -n "$cross" ] || missing="$missing libjansson-dev"
-    ! wanted test || missing="$missing libcriterion-dev"
+    ! wanted test || missing="$missing libcriterion-dev libprotobuf-c-dev"
     ! wanted bench || missing="$missing libbenchmark-dev"
 fi
 # pkg-config speaks of this machine's library. Flags are words; the compiler, where it is missing, is already known to be.
@@ -61,6 +63,7 @@ if wanted fuzz && ! printf 'int LLVMFuzzerTestOneInput(const char *p, long n) { 
     version=${version:-$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')}
     missing="$missing libclang-rt${version:+-$version}-dev"
 fi
+! wanted test || command -v protoc-c >/dev/null || missing="$missing protobuf-c-compiler"
 ! wanted coverage || command -v gcovr >/dev/null || missing="$missing gcovr"
 missing=${missing# }
 [ -n "$missing" ] || exit 0

@@ -6,7 +6,8 @@ set -eu
 
 cd "$(dirname "$0")/.."
 stb=$(pkg-config --cflags-only-I stb | sed 's/-I/-isystem /g')
-export FLAGS="-std=c11 -fopenmp -Iinclude -Isrc -I. -D_POSIX_C_SOURCE=200809L $stb"
+make -s build/proto/onnx.pb-c.c
+export FLAGS="-std=c11 -fopenmp -Iinclude -Isrc -I. -isystem build/proto -D_POSIX_C_SOURCE=200809L $stb"
 
 [ $# -gt 0 ] || set -- simd/*.c simd/scalar/*.c simd/shared/*.c src/*/*.c data/*.c
 # shellcheck disable=SC2016 # expanded by the inner shell

@@ -91,6 +91,30 @@ Test(cli, train_and_repeat)
     expect_output("train -o runs/shapes-1 --resume --threads 1", "the run was complete");
 }
 
+Test(cli, export_and_begin_with_it)
+{
+    if (!have_program())
+        return;
+    expect_output("train -o r --epochs 1 " TINY, "run folder: r");
+    expect_output("export --help", "--head");
+    expect_output("export r -o m.safetensors", "m.safetensors: ResNet-18, width 0.25, cifar stem, of r/checkpoint-00000005.safetensors (5 steps)");
+    expect_output("export r/checkpoint-00000005.safetensors -o same.safetensors", "features h of 128 columns");
+    cr_expect(same_files("m.safetensors", "same.safetensors"));
+    expect_refusal("export", 2, "name the run's folder");
+    expect_refusal("export r", 2, "name the file to write");
+    expect_refusal("export r -o m.pt", 2, "-o m.pt: the file's name must end in .safetensors or .onnx");
+    expect_refusal("export r -o m.safetensors", 2, "m.safetensors is there already");
+    expect_refusal("export nothing -o n.onnx", 1, "no checkpoint in nothing");
+    expect_refusal("export r -o nothing/n.safetensors", 1, "nothing/n.safetensors");
+    expect_output("train -o s --epochs 1 --init m.safetensors " TINY, "beginning with the encoder of ");
+    cr_expect(strstr(output, "kNN initial "), "%s", output);
+    cr_assert_eq(remove("m.safetensors"), 0);
+    expect_output("train -o s --resume --init m.safetensors " TINY, "the run was complete");
+    expect_refusal("train -o t --init m.safetensors " TINY, 1, "m.safetensors");
+    expect_refusal("train -o t --init same.safetensors --arch resnet34 --image-size 8", 2, "choose the file's --arch");
+    cr_expect_eq(access("t", F_OK), -1);
+}
+
 Test(cli, the_references_command_line)
 {
     if (!have_program())

@@ -95,9 +95,28 @@ Test(safetensors, same_input_same_bytes_and_layout)
     cr_assert_eq(memcmp((char *)first + 8, expected, strlen(expected)), 0);
     expected = "\",\"format\":\"pt\",";
     cr_assert_eq(memcmp((char *)first + CHECKSUM_AT + 16, expected, strlen(expected)), 0);
-    cr_assert_eq(memcmp((char *)first + 8 + header, weights, sizeof weights), 0, "tensors in the given order");
+    cr_assert_eq(memcmp((char *)first + 8 + header, words, sizeof words), 0, "wide types first");
     free(first);
     free(second);
+}
+
+Test(safetensors, tensors_are_aligned_whatever_comes_before)
+{
+    struct safetensors *file;
+    struct simclr_error err;
+    const struct safetensors_entry entries[] = {{.name = "byte", .type = ST_U8, .bytes = 1, .data = bytes3},
+                                                {.name = "three", .type = ST_F32, .ndim = 1, .dims = {3}, .bytes = 12, .data = weights},
+                                                {.name = "word", .type = ST_I64, .bytes = 8, .data = words},
+                                                {.name = "five", .type = ST_F32, .ndim = 1, .dims = {5}, .bytes = 20, .data = weights}};
+    cr_assert_eq(safetensors_write(path, entries, 4, NULL, 0, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(safetensors_open(&file, path, &err), SIMCLR_OK, "%s", err.text);
+    for (int i = 0; i < 4; i++) {
+        const struct safetensors_entry *e = safetensors_find(file, entries[i].name);
+        cr_assert(e && e->bytes == entries[i].bytes && memcmp(e->data, entries[i].data, e->bytes) == 0, "%s", entries[i].name);
+    }
+    cr_expect_str_eq(safetensors_at(file, 1)->name, "three");
+    cr_expect_str_eq(safetensors_at(file, 2)->name, "five");
+    safetensors_close(file);
 }
 
 Test(safetensors, refuses_to_write_nonsense)

@@ -19,6 +19,7 @@ int cmd_pack(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_search(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);

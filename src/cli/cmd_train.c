@@ -67,11 +67,11 @@ static enum simclr_status resumed_config(void *ctx, const char **file, struct si
 /* ---- The run folder ---- */
 
 /* config.json outlives the working directory it was written from. */
-static void make_absolute(struct train_config *config)
+static void make_absolute(char *path, size_t size)
 {
-    char *absolute = config->data[0] ? realpath(config->data, NULL) : NULL;
-    if (absolute && strlen(absolute) < sizeof config->data)
-        strcpy(config->data, absolute);
+    char *absolute = path[0] ? realpath(path, NULL) : NULL;
+    if (absolute && strlen(absolute) < size)
+        strcpy(path, absolute);
     free(absolute);
 }
 
@@ -162,7 +162,7 @@ static void summarize(const struct train_command *c, const struct train_result *
         printf("%llu of %llu steps were skipped, for their numbers were not finite\n", (unsigned long long)result->skipped,
                (unsigned long long)result->steps);
     if (result->knn >= 0 && result->knn_untrained >= 0)
-        printf("kNN untrained %.1f %%, trained %.1f %%\n", 100 * result->knn_untrained, 100 * result->knn);
+        printf("kNN %s %.1f %%, trained %.1f %%\n", c->options.config.init[0] ? "initial" : "untrained", 100 * result->knn_untrained, 100 * result->knn);
     else if (result->trained == 0)
         printf("the run was complete; nothing was left to train\n");
     else if (c->options.config.knn_every > 0)
@@ -193,7 +193,8 @@ int cmd_train(int argc, char **argv)
         return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
     status = cli_engine(&engine, c.options.isa, c.options.threads, &err);
     if (status == SIMCLR_OK) {
-        make_absolute(&c.options.config);
+        make_absolute(c.options.config.data, sizeof c.options.config.data);
+        make_absolute(c.options.config.init, sizeof c.options.config.init);
         status = choose_folder(&c, &err);
     }
     if (status != SIMCLR_OK)

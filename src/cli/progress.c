@@ -229,7 +229,7 @@ static void tell_untrained(struct progress *p, const struct train_progress *t)
     if (p->untrained_told || t->knn_untrained < 0 || strcmp(t->phase, "train") != 0)
         return;
     clear_bar(p);
-    fprintf(p->out, "untrained encoder: kNN %.1f %%\n", 100 * t->knn_untrained);
+    fprintf(p->out, "%s encoder: kNN %.1f %%\n", t->config->init[0] ? "initial" : "untrained", 100 * t->knn_untrained);
     p->untrained_told = true;
 }
 

@@ -75,7 +75,16 @@ static enum simclr_status text_failed(const char *path, const char *text, struct
                            : fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: %s is not UTF-8 text", path, text);
 }
 
-static enum simclr_status build_header(json_t *header, const char *path, const struct safetensors_entry *entries, size_t count,
+/* The tensors, in the order of the file, and their data from somewhere. */
+struct source {
+    const struct safetensors_entry *entries;
+    const size_t *order;
+    size_t count;
+    safetensors_data_fn *data;
+    void *ctx;
+};
+
+static enum simclr_status build_header(json_t *header, const char *path, const struct source *source,
                                        const struct safetensors_pair *metadata, size_t pairs, struct simclr_error *err)
 {
     json_t *object = json_object();
@@ -86,8 +95,8 @@ static enum simclr_status build_header(json_t *header, const char *path, const s
         if (json_object_set_new(object, metadata[i].key, json_string(metadata[i].value)) < 0)
             return text_failed(path, metadata[i].key, err);
     size_t begin = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct safetensors_entry *e = &entries[i];
+    for (size_t i = 0; i < source->count; i++) {
+        const struct safetensors_entry *e = &source->entries[source->order[i]];
         size_t bytes;
         if (e->ndim < 0 || e->ndim > MOST_DIMS || tensor_bytes(&bytes, e->type, e->dims, e->ndim) || bytes != e->bytes)
             return fail(err, SIMCLR_ERR_FORMAT, "cannot write %s: tensor %s has %zu bytes, which is not its shape", path, e->name,
@@ -121,14 +130,6 @@ static char *build_start(size_t *size, const char *header)
     return start;
 }
 
-/* The tensors' data, from somewhere. */
-struct source {
-    const struct safetensors_entry *entries;
-    size_t count;
-    safetensors_data_fn *data;
-    void *ctx;
-};
-
 static enum simclr_status put(struct file_writer *writer, struct crc64 *crc, const void *data, size_t size, struct simclr_error *err)
 {
     crc64_add(crc, data, size);
@@ -145,8 +146,10 @@ static enum simclr_status write_all(const char *path, const char *start, size_t 
         return status;
     crc64_begin(&crc);
     status = put(&writer, &crc, start, size, err);
-    for (size_t i = 0; i < source->count && status == SIMCLR_OK; i++)
-        status = put(&writer, &crc, source->data(source->ctx, i), source->entries[i].bytes, err);
+    for (size_t i = 0; i < source->count && status == SIMCLR_OK; i++) {
+        size_t entry = source->order[i];
+        status = put(&writer, &crc, source->data(source->ctx, entry), source->entries[entry].bytes, err);
+    }
     checksum_text(checksum, &crc);
     if (status == SIMCLR_OK)
         status = file_put_at(&writer, CHECKSUM_AT, checksum, CHECKSUM_DIGITS, err);
@@ -156,23 +159,46 @@ static enum simclr_status write_all(const char *path, const char *start, size_t 
     return status;
 }
 
-enum simclr_status safetensors_write_each(const char *path, const struct safetensors_entry *entries, size_t count,
-                                          const struct safetensors_pair *metadata, size_t pairs, safetensors_data_fn *data, void *ctx,
-                                          struct simclr_error *err)
+/* Places of the entries with wide types first, so that each tensor is aligned to its type; NULL: no memory. */
+static size_t *file_order(const struct safetensors_entry *entries, size_t count)
 {
-    const struct source source = {entries, count, data, ctx};
+    static const enum safetensors_type wide_first[TYPES] = {ST_I64, ST_F32, ST_U8};
+    size_t *order = malloc((count + 1) * sizeof *order), n = 0;
+    for (int t = 0; order && t < TYPES; t++)
+        for (size_t i = 0; i < count; i++)
+            if (entries[i].type == wide_first[t])
+                order[n++] = i;
+    return order;
+}
+
+static enum simclr_status write_source(const char *path, const struct source *source, const struct safetensors_pair *metadata, size_t pairs,
+                                       struct simclr_error *err)
+{
     json_t *header = json_object();
-    enum simclr_status status = build_header(header, path, entries, count, metadata, pairs, err);
+    enum simclr_status status = build_header(header, path, source, metadata, pairs, err);
     char *text = status == SIMCLR_OK ? json_dumps(header, JSON_COMPACT) : NULL; /* keeps the order of insertion */
     json_decref(header);
     if (status != SIMCLR_OK)
         return status;
     size_t size;
     char *start = text ? build_start(&size, text) : NULL;
-    status = start ? write_all(path, start, size, &source, err)
+    status = start ? write_all(path, start, size, source, err)
                    : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     free(start);
     free(text);
+    return status;
+}
+
+enum simclr_status safetensors_write_each(const char *path, const struct safetensors_entry *entries, size_t count,
+                                          const struct safetensors_pair *metadata, size_t pairs, safetensors_data_fn *data, void *ctx,
+                                          struct simclr_error *err)
+{
+    size_t *order = file_order(entries, count);
+    if (!order)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
+    const struct source source = {entries, order, count, data, ctx};
+    enum simclr_status status = write_source(path, &source, metadata, pairs, err);
+    free(order);
     return status;
 }
 

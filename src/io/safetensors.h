@@ -24,7 +24,8 @@ struct safetensors_pair {
     const char *key, *value;
 };
 
-/* Writes beside (path.tmp), fsyncs and renames into place. Entries in the given order, metadata pairs as "__metadata__";
+/* Writes beside (path.tmp), fsyncs and renames into place. Entries in the given order, but for wide types first (as safetensors' own
+ * library has them, for alignment), metadata pairs as "__metadata__";
  * the same input gives the same bytes. The first text of the metadata, "simclr_checksum", is the CRC-64/XZ of the whole file with
  * zeros in the checksum's own place, in 16 hexadecimal digits. */
 enum simclr_status safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,

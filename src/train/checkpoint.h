@@ -2,7 +2,8 @@
  *
  * Tensors: the encoder under torchvision's names and layouts and "head.*" (what load_state_dict takes), then
  * "optimizer.<array>.<parameter>" in the same layouts, then "trainer.state". Metadata: a checksum of the file, the format's version,
- * the settings that decide the result, and the data set's fingerprint; nothing of the machine, so equal runs have equal files. */
+ * the settings that decide the result, the data set's fingerprint and, with --init, that of the weights; nothing of the machine, so
+ * equal runs have equal files. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
@@ -22,6 +23,7 @@ struct checkpoint_state {
     uint64_t skipped, skipped_in_a_row;             /* of the steps, since their numbers were not finite */
     double loss, retrieval1, alignment, uniformity; /* sums */
     double knn_untrained;                           /* < 0: none */
+    uint64_t init; /* fingerprint of the file's weights that the run began with (train/init.h); 0: with random ones */
 };
 
 /* What is saved and restored: network's tensors and the optimiser's arrays (laid out like the parameters). */

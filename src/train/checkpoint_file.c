@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "train/config.h"
+#include "train/tensor_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -59,124 +60,41 @@ static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_W
     s->epoch_images = (uint64_t)words[9];
 }
 
-/* One group of tensors that share a flat array: the weights, the running statistics, an optimiser's momenta. */
-struct group {
-    const char *prefix;
-    const struct tensor_info *list;
-    size_t count;
-    float *memory;
-};
-
-static size_t list_groups(struct group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
+static size_t list_groups(struct tensor_group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
 {
-    size_t params, buffers, ignored;
-    const struct tensor_info *param_list = network_param_list(t->network, &params);
-    const struct tensor_info *buffer_list = network_buffer_list(t->network, &buffers);
-    size_t n = 0;
-    groups[n++] = (struct group){"", param_list, params, network_params(t->network, &ignored)};
-    groups[n++] = (struct group){"", buffer_list, buffers, network_buffers(t->network, &ignored)};
+    size_t n = 2;
+    network_groups(groups, t->network, true);
     for (int i = 0; i < t->optim_arrays; i++) {
         snprintf(prefixes[i], 64, "optimizer.%s.", t->optim_names[i]);
-        groups[n++] = (struct group){prefixes[i], param_list, params, t->optim[i]};
+        groups[n++] = (struct tensor_group){prefixes[i], groups[0].list, groups[0].count, t->optim[i]};
     }
     return n;
-}
-
-/* ".../bn1.running_var" -> ".../bn1.num_batches_tracked", which torch's BatchNorm also keeps. Returns 0 for other tensors. */
-static int batches_tracked_name(char *name, size_t size, const struct tensor_info *info)
-{
-    const char *suffix = "running_var";
-    size_t length = strlen(info->name), tail = strlen(suffix);
-    if (info->role != ROLE_RUNNING_VAR || length < tail)
-        return 0;
-    snprintf(name, size, "%.*snum_batches_tracked", (int)(length - tail), info->name);
-    return 1;
-}
-
-static void describe(struct safetensors_entry *entry, const struct group *group, const struct tensor_info *info, const void *data)
-{
-    *entry = (struct safetensors_entry){.type = ST_F32, .ndim = info->ndim, .bytes = info->count * sizeof(float), .data = data};
-    snprintf(entry->name, sizeof entry->name, "%s%s", group->prefix, info->name);
-    for (int d = 0; d < info->ndim; d++)
-        entry->dims[d] = (size_t)info->dims[d];
-}
-
-/* Floats. */
-static size_t largest_tensor(const struct group *groups, size_t count)
-{
-    size_t most = 1;
-    for (size_t g = 0; g < count; g++)
-        for (size_t i = 0; i < groups[g].count; i++)
-            most = groups[g].list[i].count > most ? groups[g].list[i].count : most;
-    return most;
-}
-
-/* What is written, and for each entry the tensor that must be turned to torch's layout; NULL: none. */
-struct contents {
-    struct safetensors_entry *entries;
-    const struct tensor_info **tensors;
-    size_t count;
-    float *turned; /* the largest of them */
-};
-
-/* A safetensors_data_fn; ctx is a struct contents. */
-static const void *turned_data(void *ctx, size_t entry)
-{
-    const struct contents *c = ctx;
-    if (!c->tensors[entry])
-        return c->entries[entry].data;
-    tensor_export(c->tensors[entry], c->turned, c->entries[entry].data);
-    return c->turned;
-}
-
-static void list_contents(struct contents *c, const struct group *groups, size_t group_count, const int64_t *batches)
-{
-    for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++) {
-            const struct tensor_info *info = &groups[g].list[i];
-            c->tensors[c->count] = info;
-            describe(&c->entries[c->count++], &groups[g], info, groups[g].memory + info->offset);
-            struct safetensors_entry *next = &c->entries[c->count];
-            if (batches_tracked_name(next->name, sizeof next->name, info)) {
-                next->type = ST_I64; /* a scalar: no dimensions */
-                next->bytes = sizeof *batches;
-                next->data = batches;
-                c->count++;
-            }
-        }
 }
 
 enum simclr_status checkpoint_file_write(const char *path, const struct checkpoint_target *target, const struct checkpoint_state *state,
                                          struct simclr_error *err)
 {
     char prefixes[2][64];
-    struct group groups[4];
-    size_t group_count = list_groups(groups, prefixes, target), tensors = 1; /* one for the state */
-    for (size_t g = 0; g < group_count; g++)
-        tensors += 2 * groups[g].count;
-    struct contents c = {
-        .entries = calloc(tensors, sizeof *c.entries), .tensors = calloc(tensors, sizeof *c.tensors),
-        .turned = malloc(largest_tensor(groups, group_count) * sizeof *c.turned),
-    };
-    int64_t words[STATE_WORDS], batches = (int64_t)(state->step - state->skipped);
-    enum simclr_status status = SIMCLR_OK;
-    if (!c.entries || !c.tensors || !c.turned)
-        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
-    if (status == SIMCLR_OK) {
-        list_contents(&c, groups, group_count, &batches);
-        state_pack(words, state);
-        c.entries[c.count++] = (struct safetensors_entry){
-            .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
-        char fingerprint[17], steps[21];
-        snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
-        snprintf(steps, sizeof steps, "%" PRIu64, state->step);
-        const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION},
-                                                    {"settings", target->settings}, {"dataset", fingerprint}, {"step", steps}};
-        status = safetensors_write_each(path, c.entries, c.count, metadata, sizeof metadata / sizeof metadata[0], turned_data, &c, err);
-    }
-    free(c.entries);
-    free(c.tensors);
-    free(c.turned);
+    struct tensor_group groups[4];
+    struct tensor_entries tensors;
+    int64_t words[STATE_WORDS];
+    enum simclr_status status = tensor_entries_make(&tensors, groups, list_groups(groups, prefixes, target), state->step - state->skipped,
+                                                    path, err);
+    if (status != SIMCLR_OK)
+        return status;
+    state_pack(words, state);
+    tensors.entries[tensors.count++] = (struct safetensors_entry){
+        .name = STATE_NAME, .type = ST_I64, .ndim = 1, .dims = {STATE_WORDS}, .bytes = sizeof words, .data = words};
+
+    char fingerprint[17], steps[21], init[17];
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, target->fingerprint);
+    snprintf(steps, sizeof steps, "%" PRIu64, state->step);
+    snprintf(init, sizeof init, "%016" PRIx64, state->init);
+    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"simclr_format", FORMAT_VERSION}, {"settings", target->settings},
+                                                {"dataset", fingerprint}, {"step", steps}, {"init", init}};
+    size_t pairs = sizeof metadata / sizeof metadata[0] - (state->init == 0);
+    status = tensor_entries_write(path, &tensors, metadata, pairs, err);
+    tensor_entries_free(&tensors);
     return status;
 }
 
@@ -221,11 +139,10 @@ static enum simclr_status check_run(const char *path, const struct safetensors *
 }
 
 /* values: room for it. */
-static enum simclr_status load_tensor(const char *path, struct safetensors *file, const struct group *group, const struct tensor_info *info,
+static enum simclr_status load_tensor(const char *path, struct safetensors *file, const struct tensor_group *group, const struct tensor_info *info,
                                       float *values, struct simclr_error *err)
 {
-    struct safetensors_entry want;
-    describe(&want, group, info, NULL);
+    const struct safetensors_entry want = tensor_entry(group, info);
     const struct safetensors_entry *e = safetensors_find(file, want.name);
     if (!e)
         return fail(err, SIMCLR_ERR_FORMAT, "%s has no tensor %s", path, want.name);
@@ -258,14 +175,16 @@ static enum simclr_status load_state(const char *path, struct safetensors *file,
     bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.alignment) && isfinite(s.uniformity) && isfinite(s.knn_untrained);
     if (s.epoch_steps > s.step || s.skipped > s.step || s.skipped_in_a_row > s.skipped || !finite)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: no run can be in the state that its %s describes", path, STATE_NAME);
+    const char *init = safetensors_metadata(file, "init");
+    s.init = init ? strtoull(init, NULL, 16) : 0;
     *state = s;
     return SIMCLR_OK;
 }
 
-static enum simclr_status load_groups(const char *path, struct safetensors *file, const struct group *groups, size_t count,
+static enum simclr_status load_groups(const char *path, struct safetensors *file, const struct tensor_group *groups, size_t count,
                                       struct simclr_error *err)
 {
-    float *values = malloc(largest_tensor(groups, count) * sizeof *values);
+    float *values = malloc(tensor_largest(groups, count) * sizeof *values);
     enum simclr_status status = values ? SIMCLR_OK : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     for (size_t g = 0; g < count && status == SIMCLR_OK; g++)
         for (size_t i = 0; i < groups[g].count && status == SIMCLR_OK; i++)
@@ -279,7 +198,7 @@ enum simclr_status checkpoint_file_load(const char *path, long long step, const 
 {
     struct safetensors *file;
     char prefixes[2][64];
-    struct group groups[4];
+    struct tensor_group groups[4];
     size_t n = list_groups(groups, prefixes, target);
     enum simclr_status status = checkpoint_file_open(&file, path, err);
     if (status != SIMCLR_OK)
@@ -296,11 +215,9 @@ enum simclr_status checkpoint_file_load(const char *path, long long step, const 
 enum simclr_status checkpoint_file_network(const char *path, struct safetensors *file, struct network *network,
                                            struct simclr_error *err)
 {
-    const struct checkpoint_target target = {.network = network};
-    char prefixes[2][64];
-    struct group groups[4];
-    size_t n = list_groups(groups, prefixes, &target);
-    return load_groups(path, file, groups, n, err);
+    struct tensor_group groups[2];
+    network_groups(groups, network, true);
+    return load_groups(path, file, groups, 2, err);
 }
 
 enum simclr_status checkpoint_file_settings(const char *path, const struct safetensors *file, struct train_config *config,

@@ -58,6 +58,8 @@ static const struct setting settings[] = {
     {.name = "out-dim", .group = "Model", .value = "D", INTEGER(network.out_dim, 1, 8192), .decides = true,
      .help = "size of the projection z"},
 
+    {.name = "init", .group = "Training", .value = "FILE", .type = SETTING_TEXT, AT(init),
+     .help = "begin with the weights of FILE.safetensors, torchvision's names"},
     {.name = "batch-size", .letter = 'b', .group = "Training", .value = "N", INTEGER(batch_size, 2, 65536), .decides = true,
      .help = "images a step; each gives two views"},
     {.name = "micro-batch", .group = "Training", .value = "N", INTEGER(micro_batch, 0, 65536), .decides = true,

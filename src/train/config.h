@@ -51,7 +51,7 @@ char *train_setting_text(const struct train_config *config, const struct setting
 enum simclr_status train_config_settle(struct train_config *config, struct simclr_error *err);
 
 /* The settings as JSON, one a line, in the table's order; equal settings give equal text. decides_only leaves out what cannot
- * change the weights (data's path, kNN, checkpoints): the text a resumed run must match. NULL: no memory, or a path that is not
+ * change the weights (paths, kNN, checkpoints): the text a resumed run must match. NULL: no memory, or a path that is not
  * UTF-8. Freed with free(). */
 char *train_config_text(const struct train_config *config, bool decides_only);
 

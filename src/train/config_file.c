@@ -182,7 +182,8 @@ enum simclr_status train_config_save(const struct train_config *config, const ch
     if (!text && errno == ENOMEM)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
     if (!text)
-        return fail(err, SIMCLR_ERR_USAGE, "cannot write %s: the path of the images, %s, is not UTF-8; rename it", path, config->data);
+        return fail(err, SIMCLR_ERR_USAGE, "cannot write %s: the path of the images, %s, %s; rename it", path, config->data,
+                    config->init[0] ? "or that of --init is not UTF-8" : "is not UTF-8");
     enum simclr_status status = file_write_atomic(path, text, strlen(text), err);
     free(text);
     return status;

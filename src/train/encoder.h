@@ -11,6 +11,7 @@ struct encoder {
     struct train_config config; /* the run's; of a checkpoint without its run's config.json, what decided the weights */
     bool data_known;            /* config says which images the run has: config.json was there */
     uint64_t step;              /* steps trained */
+    uint64_t batches;           /* that the running statistics have seen: steps without those that were skipped */
     char path[4096];            /* of the checkpoint */
 };
 

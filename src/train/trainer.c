@@ -380,7 +380,7 @@ static enum simclr_status open_folder(struct trainer *t, bool resume, struct sim
     return status;
 }
 
-/* A resumed run goes on; a new one evaluates the untrained encoder. */
+/* A resumed run goes on; a new one evaluates the encoder it begins with. */
 static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_error *err)
 {
     enum simclr_status status = SIMCLR_OK;
@@ -389,6 +389,9 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
         status = trainer_restore(t, &t->begun, err);
     if (status == SIMCLR_OK && t->begun)
         status = broken_list(t->run, &t->data, &t->broken, err);
+    char init[512] = "";
+    if (status == SIMCLR_OK && !t->begun)
+        status = trainer_init(t, init, sizeof init, err);
     if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */
         status = metrics_rewind(t->run, t->steps_per_epoch, t->state.step - epoch_ended(t), err);
     if (status != SIMCLR_OK)
@@ -400,6 +403,8 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     }
     if (resume)
         trainer_tell_user(t, false, "no checkpoint there yet: beginning");
+    if (init[0])
+        trainer_tell_user(t, false, init);
     broken_clear(t->run);
     status = evaluate(t, &t->state.knn_untrained, err);
     return status == SIMCLR_ERR_CANCELLED ? stopped(t, err) : status;

@@ -19,6 +19,7 @@ struct train_config {
     size_t limit;
     size_t max_pixels;        /* of an image; more is broken */
     enum cache_mode cache;    /* of decoded images */
+    char init[1024];          /* a file of weights to begin from; "": from the seed */
     struct network_config network; /* image_size 0 and stem AUTO (-1) are resolved from the data at start */
     int batch_size, epochs, n_views;
     int micro_batch;          /* images of a pass through the network, from which norms take their statistics; 0: the whole batch */

@@ -63,6 +63,9 @@ enum simclr_status trainer_note_begun(struct trainer *t, struct simclr_error *er
 /* Restores the newest whole checkpoint, if the run is this one; found: whether there is any. */
 enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err);
 
+/* The weights that a new run begins with, where a file has them; text: a sentence about them, or "". */
+enum simclr_status trainer_init(struct trainer *t, char *text, size_t size, struct simclr_error *err);
+
 /* A checkpoint_tell_fn; ctx is a struct trainer. */
 void trainer_tell_user(void *ctx, bool warning, const char *text);
 

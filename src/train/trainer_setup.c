@@ -1,11 +1,13 @@
 /* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
 #include "base/status.h"
 #include "train/config.h"
+#include "train/init.h"
 #include "train/memory_limit.h"
 #include "train/trainer_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096 };
@@ -125,6 +127,39 @@ static enum simclr_status own_settings(const struct trainer *t, struct train_con
     return status;
 }
 
+enum simclr_status trainer_init(struct trainer *t, char *text, size_t size, struct simclr_error *err)
+{
+    struct init_file init;
+    text[0] = 0;
+    if (!t->config.init[0])
+        return SIMCLR_OK;
+    enum simclr_status status = init_open(&init, t->config.init, t->network, err);
+    if (status == SIMCLR_OK) {
+        init_take(&init, t->network);
+        init_text(text, size, &init, t->config.init, t->network);
+        t->state.init = init.fingerprint;
+    }
+    init_close(&init);
+    return status;
+}
+
+/* A resumed run has its weights from its checkpoint, and does not need the file that it began with. Only another one, which it
+ * would ignore, is refused. */
+static enum simclr_status check_init(struct trainer *t, struct simclr_error *err)
+{
+    struct init_file init;
+    if (!t->config.init[0])
+        return SIMCLR_OK;
+    enum simclr_status status = init_open(&init, t->config.init, t->network, NULL);
+    if (status == SIMCLR_ERR_IO)
+        status = SIMCLR_OK;
+    else if (status != SIMCLR_OK || init.fingerprint != t->state.init)
+        status = fail(err, SIMCLR_ERR_USAGE, "%s did not begin with the weights of --init %.200s; leave that out to go on, or train anew with "
+                      "-o ANOTHER", t->run, t->config.init);
+    init_close(&init);
+    return status;
+}
+
 enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr_error *err)
 {
     struct checkpoint_target target = trainer_checkpoint(t);
@@ -137,5 +172,7 @@ enum simclr_status trainer_restore(struct trainer *t, bool *found, struct simclr
         snprintf(advice, sizeof advice, "its --knn-every is %d, not %d: leave that out, for a tenth of the images is held out for kNN",
                  own.knn_every, t->config.knn_every);
     target.advice = advice;
-    return checkpoint_resume(t->run, t->config.keep, &target, &t->state, found, trainer_tell_user, t, err);
+    status = checkpoint_resume(t->run, t->config.keep, &target, &t->state, found, trainer_tell_user, t, err);
+    bool own_init = trainer_has_config(t) && strcmp(t->config.init, own.init) == 0;
+    return status == SIMCLR_OK && *found && !own_init ? check_init(t, err) : status;
 }
