@@ -56,8 +56,8 @@ enum simclr_status encoder_open(struct encoder *encoder, const char *run, int ma
     const char *step = safetensors_metadata(file, "step");
     encoder->step = step ? strtoull(step, NULL, 10) : 0;
     const struct safetensors_entry *batches = safetensors_find(file, "bn1.num_batches_tracked");
-    if (batches && batches->bytes == sizeof encoder->batches)
-        memcpy(&encoder->batches, batches->data, sizeof encoder->batches);
+    if (status == SIMCLR_OK && batches && batches->bytes == sizeof encoder->batches)
+        status = safetensors_get(file, batches, &encoder->batches, err);
     safetensors_close(file);
     if (status != SIMCLR_OK)
         encoder_close(encoder);

@@ -24,6 +24,7 @@ struct graph {
     const char *values[RESNET_MAX_NODES]; /* the name of each node's output */
     struct onnx_tensor *tensors;
     size_t tensor_count;
+    float *data; /* of the tensors, in torch's layouts */
 };
 
 /* ---- Operators ---- */
@@ -137,15 +138,27 @@ static void add_node(struct graph *g, int index)
 
 /* ---- The model ---- */
 
+static size_t count_floats(const struct tensor_group groups[2])
+{
+    size_t floats = 1;
+    for (int g = 0; g < 2; g++)
+        for (size_t i = 0; i < groups[g].count; i++)
+            floats += groups[g].list[i].count;
+    return floats;
+}
+
 /* Those of the file that the operators read: what counts batches is for training. */
 static void list_tensors(struct graph *g, const struct tensor_entries *entries)
 {
+    size_t used = 0;
     for (size_t i = 0; i < entries->count; i++) {
         const struct safetensors_entry *e = &entries->entries[i];
-        if (e->type != ST_F32)
+        if (!entries->tensors[i])
             continue;
         struct onnx_tensor *t = &g->tensors[g->tensor_count++];
-        *t = (struct onnx_tensor){.name = e->name, .ndim = e->ndim, .data = e->data};
+        *t = (struct onnx_tensor){.name = e->name, .ndim = e->ndim, .data = g->data + used};
+        tensor_export(entries->tensors[i], g->data + used, e->data);
+        used += entries->tensors[i]->count;
         for (int d = 0; d < e->ndim; d++)
             t->dims[d] = (int64_t)e->dims[d];
     }
@@ -189,7 +202,8 @@ enum simclr_status export_onnx(const char *path, struct encoder *encoder, bool h
         struct graph g = {.net = net, .count = head ? net->count : net->feature + 1};
         g.operators = calloc((size_t)g.count * MOST_OPERATORS, sizeof *g.operators);
         g.tensors = calloc(entries.count, sizeof *g.tensors);
-        if (g.operators && g.tensors) {
+        g.data = malloc(count_floats(groups) * sizeof *g.data);
+        if (g.operators && g.tensors && g.data) {
             list_tensors(&g, &entries);
             for (int i = 0; i < g.count; i++)
                 add_node(&g, i);
@@ -198,6 +212,7 @@ enum simclr_status export_onnx(const char *path, struct encoder *encoder, bool h
             status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
         free(g.operators);
         free(g.tensors);
+        free(g.data);
         tensor_entries_free(&entries);
     }
     free(net);
