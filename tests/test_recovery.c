@@ -93,9 +93,9 @@ Test(recovery, another_format_is_refused)
     char *bytes = file_of(&size, "run", NEWEST), *digits = strstr(bytes + 8, "simclr_checksum\":\""), *version = NULL, text[17];
     cr_assert_not_null(digits);
     digits += strlen("simclr_checksum\":\"");
-    version = strstr(digits, "\"simclr_format\":\"4\"");
+    version = strstr(digits, "\"simclr_format\":\"5\"");
     cr_assert_not_null(version);
-    version[strlen("\"simclr_format\":\"")] = '3';
+    version[strlen("\"simclr_format\":\"")] = '4';
     memset(digits, '0', 16);
     struct crc64 crc;
     crc64_begin(&crc);
@@ -105,7 +105,7 @@ Test(recovery, another_format_is_refused)
     temp_write(temp_path(root, "run/" NEWEST), bytes, size);
     free(bytes);
     cr_expect_eq(run_on("auto", 1, "run", true, (struct interruption){0}), SIMCLR_ERR_USAGE);
-    cr_expect(strstr(err.text, NEWEST " has checkpoint format 3 and this program reads format 4"), "%s", err.text);
+    cr_expect(strstr(err.text, NEWEST " has checkpoint format 4 and this program reads format 5"), "%s", err.text);
 }
 
 /* Killed after the last checkpoint was written and before the oldest was removed. */
@@ -206,7 +206,7 @@ Test(recovery, two_never_hold_a_folder_at_once)
 Test(recovery, unfinished_files_of_a_killed_run_are_removed)
 {
     const char *const left[] = {"checkpoint-00000008.safetensors.tmp", "checkpoint-100000000.safetensors.tmp", "config.json.tmp",
-                                "metrics.jsonl.tmp", "broken.txt.tmp"};
+                                "metrics.jsonl.tmp", "metrics.csv.tmp", "events.out.tfevents.simclr.tmp", "broken.txt.tmp"};
     const char *const others[] = {"notes.tmp", "checkpoint-notes.tmp", "photo.safetensors.tmp"};
     run_whole("whole");
     stop_at_seven("run");

@@ -34,9 +34,9 @@ Test(resume, a_run_that_fails_before_its_first_step_leaves_nothing)
 
 Test(resume, files_that_are_not_this_runs_are_not_touched)
 {
-    const char *const names[] = {"metrics.jsonl", "broken.txt"};
+    const char *const names[] = {"metrics.jsonl", "broken.txt", "metrics.csv", "events.out.tfevents.simclr"};
     size_t size;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         temp_write(temp_path(root, "taken/%s", names[i]), "mine\n", 5);
         for (int resume = 0; resume < 2; resume++) {
             cr_expect_eq(run_on("auto", 1, "taken", resume, (struct interruption){0}), SIMCLR_ERR_USAGE);
@@ -147,8 +147,8 @@ Test(resume, an_epoch_of_skipped_steps_has_its_evaluation_too)
     cr_expect(result.skipped == 4 && result.trained == 4 && result.knn >= 0);
     size_t size;
     char *metrics = file_of(&size, "whole", "metrics.jsonl");
-    expect_in(metrics, "{\"epoch\": 2, \"step\": 8, \"loss\": null, \"loss_place\": null, \"retrieval@1\": null, \"alignment\": null, "
-                       "\"uniformity\": null, ");
+    expect_in(metrics, "{\"epoch\": 2, \"step\": 8, \"loss\": null, \"loss_floor\": ");
+    expect_in(metrics, "\"loss_place\": null, \"retrieval@1\": null, \"retrieval@5\": null, \"alignment\": null, \"uniformity\": null, ");
     expect_in(metrics, "\"skipped\": 4, \"knn\": ");
     free(metrics);
     cr_expect_eq(stopped_in(0, "run"), SIMCLR_ERR_CANCELLED);

@@ -3,5 +3,6 @@
 #define BASE_CLOCK_H
 
 double clock_seconds(void); /* since some moment, never set back */
+double clock_unix(void);    /* since 1970, in whole milliseconds: for people */
 
 #endif

@@ -33,11 +33,11 @@ static size_t parameters(const struct resnet *net, bool head)
     return count;
 }
 
-static double sum_flop(const struct resnet *net, double flop(const struct node *))
+static double forward_flop(const struct resnet *net)
 {
     double sum = 0;
     for (int i = 0; i < net->count; i++)
-        sum += flop(&net->nodes[i]);
+        sum += forecast_flop(&net->nodes[i]);
     return sum;
 }
 
@@ -79,8 +79,8 @@ static void print_run(const struct forecast *f)
     printf("\nnetwork   ResNet-%d, width %g, %s stem, %d x %d x %d: %.2f M parameters\n", n->depth, n->width,
            n->stem == STEM_CIFAR ? "cifar" : "imagenet", n->image_size, n->image_size, n->channels, (double)(encoder + head) / 1e6);
     printf("          (%.2f M of the encoder, %.2f M of the projection head)\n", (double)encoder / 1e6, (double)head / 1e6);
-    printf("          %.3f GFLOP forward, %.2f a training step, of an image's two views\n", sum_flop(&f->net, forecast_flop) / 1e9,
-           sum_flop(&f->net, forecast_step_flop) / 1e9);
+    printf("          %.3f GFLOP forward, %.2f a training step, of an image's two views\n", forward_flop(&f->net) / 1e9,
+           forecast_image_flop(&f->net) / 1e9);
     printf("run       batches of %d: %llu steps an epoch, %llu in %d epoch%s\n", c->batch_size, (unsigned long long)f->steps_per_epoch,
            (unsigned long long)f->steps, c->epochs, c->epochs == 1 ? "" : "s");
 }
@@ -208,8 +208,8 @@ static enum simclr_status print_json(const struct forecast *f, const struct fore
         (json_int_t)(f->data.test ? loader_size(f->data.test) : 0), "classes", f->data.classes,
         "network", "depth", c->network.depth, "width", c->network.width, "stem", c->network.stem == STEM_CIFAR ? "cifar" : "imagenet",
         "image_size", c->network.image_size, "encoder_parameters", (json_int_t)parameters(&f->net, false),
-        "head_parameters", (json_int_t)parameters(&f->net, true), "forward_gflop", sum_flop(&f->net, forecast_flop) / 1e9,
-        "step_gflop", sum_flop(&f->net, forecast_step_flop) / 1e9,
+        "head_parameters", (json_int_t)parameters(&f->net, true), "forward_gflop", forward_flop(&f->net) / 1e9,
+        "step_gflop", forecast_image_flop(&f->net) / 1e9,
         "run", "batch_size", c->batch_size, "steps_per_epoch", (json_int_t)f->steps_per_epoch, "epochs", c->epochs, "steps",
         (json_int_t)f->steps, "memory", json_memory(f));
     if (plan && t)

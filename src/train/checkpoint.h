@@ -21,7 +21,7 @@ struct checkpoint_state {
     uint64_t epoch_steps;  /* of the current epoch, skipped ones too; all of them: its evaluation and line of metrics are to come */
     uint64_t epoch_images; /* of those steps that were not skipped */
     uint64_t skipped, skipped_in_a_row;             /* of the steps, since their numbers were not finite */
-    double loss, retrieval1, alignment, uniformity; /* sums */
+    double loss, retrieval1, retrieval5, alignment, uniformity; /* sums */
     double knn_untrained;                           /* < 0: none */
     uint64_t init; /* fingerprint of the file's weights that the run began with (train/init.h); 0: with random ones */
 };

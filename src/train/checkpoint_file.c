@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT_VERSION "4" /* 1 had no checksum, 2 no skipped steps, 3 no images of an epoch */
+#define FORMAT_VERSION "5" /* 1 had no checksum, 2 no skipped steps, 3 no images of an epoch, 4 no retrieval@5 */
 #define STATE_NAME "trainer.state"
 
-enum { STATE_WORDS = 10 };
+enum { STATE_WORDS = 11 };
 
 /* Doubles travel as their bits: a checkpoint restores the very number. */
 static int64_t bits_of(double x)
@@ -44,6 +44,7 @@ static void state_pack(int64_t words[STATE_WORDS], const struct checkpoint_state
     words[7] = (int64_t)s->skipped;
     words[8] = (int64_t)s->skipped_in_a_row;
     words[9] = (int64_t)s->epoch_images;
+    words[10] = bits_of(s->retrieval5);
 }
 
 static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_WORDS])
@@ -58,6 +59,7 @@ static void state_unpack(struct checkpoint_state *s, const int64_t words[STATE_W
     s->skipped = (uint64_t)words[7];
     s->skipped_in_a_row = (uint64_t)words[8];
     s->epoch_images = (uint64_t)words[9];
+    s->retrieval5 = double_of(words[10]);
 }
 
 static size_t list_groups(struct tensor_group groups[4], char prefixes[2][64], const struct checkpoint_target *t)
@@ -172,7 +174,8 @@ static enum simclr_status load_state(const char *path, struct safetensors *file,
     state_unpack(&s, words);
     if (words[0] != step)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: it holds step %" PRId64 ", and its name says another", path, words[0]);
-    bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.alignment) && isfinite(s.uniformity) && isfinite(s.knn_untrained);
+    bool finite = isfinite(s.loss) && isfinite(s.retrieval1) && isfinite(s.retrieval5) && isfinite(s.alignment) && isfinite(s.uniformity) &&
+                  isfinite(s.knn_untrained);
     if (s.epoch_steps > s.step || s.skipped > s.step || s.skipped_in_a_row > s.skipped || !finite)
         return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: no run can be in the state that its %s describes", path, STATE_NAME);
     const char *init = safetensors_metadata(file, "init");

@@ -25,6 +25,7 @@ void forecast_close(struct forecast *forecast);
  * two views forward and backward by data and by weights, but the first layer's data. */
 double forecast_flop(const struct node *node);
 double forecast_step_flop(const struct node *node);
+double forecast_image_flop(const struct resnet *net); /* the latter of all nodes */
 
 /* Seconds. */
 struct forecast_times {

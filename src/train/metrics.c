@@ -52,8 +52,11 @@ static void format_record(struct line *line, const struct metrics *r)
 {
     line->used = (size_t)snprintf(line->text, sizeof line->text, LINE_START "%d, \"step\": %" PRIu64, r->epoch, r->step);
     put_number(line, "loss", r->loss);
+    put_number(line, "loss_floor", r->loss_floor);
+    put_number(line, "loss_ceiling", r->loss_ceiling);
     put_number(line, "loss_place", r->loss_place);
     put_number(line, "retrieval@1", r->retrieval1);
+    put_number(line, "retrieval@5", r->retrieval5);
     put_number(line, "alignment", r->alignment);
     put_number(line, "uniformity", r->uniformity);
     put_number(line, "lr", r->lr);
@@ -63,8 +66,12 @@ static void format_record(struct line *line, const struct metrics *r)
         put_number(line, "knn", r->knn);
     if (r->knn_untrained >= 0)
         put_number(line, "knn_untrained", r->knn_untrained);
+    if (r->effective_rank >= 0)
+        put_number(line, "effective_rank", r->effective_rank);
     put_text(line, ", \"perf\": {");
+    put_number(line, "time", r->perf.time);
     put_number(line, "images_per_second", r->perf.images_per_second);
+    put_number(line, "gflop_per_second", r->perf.gflop_per_second);
     put_number(line, "seconds", r->perf.seconds);
     put_number(line, "data_share", r->perf.data_share);
     put_text(line, "}}\n");

@@ -9,12 +9,14 @@
 struct metrics {
     int epoch;
     uint64_t step;
-    double loss, loss_place;       /* place: 0 at the ceiling, 1 at the floor */
-    double retrieval1, alignment, uniformity, lr;
+    double loss, loss_floor, loss_ceiling, loss_place; /* place: 0 at the ceiling, 1 at the floor */
+    double retrieval1, retrieval5, alignment, uniformity, lr;
     uint64_t skipped;              /* steps of the epoch whose numbers were not finite; 0: left out */
     double knn, knn_untrained;     /* fractions; < 0: not computed, left out */
+    double effective_rank;         /* of the features that kNN classified; < 0: as for kNN */
     struct {
-        double images_per_second, seconds; /* of the epoch's training steps, without evaluation and checkpoints */
+        double time;               /* as the epoch ended, seconds since 1970 */
+        double images_per_second, gflop_per_second, seconds; /* of the epoch's training steps, without evaluation and checkpoints */
         double data_share;         /* of their core-seconds: reading, decoding, augmenting */
     } perf;
 };

@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "io/file.h"
 #include "train/checkpoint.h"
+#include "train/metrics_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -82,13 +83,16 @@ static bool has_end(const char *name, const char *end)
 /* Best effort: they only take room. */
 static void remove_unfinished(const char *folder)
 {
+    static const char *const others[] = {"config.json.tmp", "metrics.jsonl.tmp", METRICS_CSV ".tmp", METRICS_EVENTS ".tmp", "broken.txt.tmp"};
     DIR *dir = opendir(folder);
     if (!dir)
         return;
     for (struct dirent *e; (e = readdir(dir));) {
         const char *name = e->d_name;
-        bool checkpoint = strncmp(name, "checkpoint-", 11) == 0 && has_end(name, ".safetensors.tmp");
-        if (checkpoint || strcmp(name, "config.json.tmp") == 0 || strcmp(name, "metrics.jsonl.tmp") == 0 || strcmp(name, "broken.txt.tmp") == 0)
+        bool ours = strncmp(name, "checkpoint-", 11) == 0 && has_end(name, ".safetensors.tmp");
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+            ours |= strcmp(name, others[i]) == 0;
+        if (ours)
             unlinkat(dirfd(dir), name, 0);
     }
     closedir(dir);
@@ -108,7 +112,7 @@ static void find_run(char path[PATH_SIZE], const char *run)
 /* A run that begins writes over nothing. */
 static enum simclr_status check_files(const char *run, bool resume, struct simclr_error *err)
 {
-    static const char *const names[] = {"metrics.jsonl", "broken.txt"};
+    static const char *const names[] = {"metrics.jsonl", METRICS_CSV, METRICS_EVENTS, "broken.txt"};
     char path[PATH_SIZE];
     find_run(path, run);
     if (path[0] && resume)

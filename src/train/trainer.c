@@ -1,6 +1,7 @@
 /* The training loop: both views of a batch go through the network, NT-Xent, one optimiser step; kNN now and then. */
 #include "base/clock.h"
 #include "base/status.h"
+#include "eval/effective_rank.h"
 #include "eval/features.h"
 #include "eval/knn.h"
 #include "nn/ntxent.h"
@@ -8,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/metrics.h"
+#include "train/metrics_files.h"
 #include "train/nonfinite.h"
 #include "train/trainer_internal.h"
 
@@ -37,7 +39,7 @@ static double images_per_second(const struct trainer *t)
 /* Means over this epoch so far, NaN if it has none yet, and between which values the loss lies. A short last batch (--keep-last) counts
  * by its images, and has fewer negatives. */
 struct means {
-    double loss, floor, ceiling, retrieval1, alignment, uniformity;
+    double loss, floor, ceiling, retrieval1, retrieval5, alignment, uniformity;
 };
 
 static struct means epoch_means(const struct trainer *t)
@@ -54,6 +56,7 @@ static struct means epoch_means(const struct trainer *t)
     n = n > 0 ? n : NAN;
     m.loss = s->loss / n;
     m.retrieval1 = s->retrieval1 / n;
+    m.retrieval5 = s->retrieval5 / n;
     m.alignment = s->alignment / n;
     m.uniformity = s->uniformity / n;
     return m;
@@ -113,7 +116,7 @@ static bool any_label(const int *labels, size_t count)
     return false;
 }
 
-/* kNN accuracy of the present encoder into *accuracy; < 0 when the set has no labels, or none of its labelled images can be read. */
+/* kNN accuracy of the present encoder into *accuracy, and its features' effective rank; < 0 when the set has no labels, or none of its labelled images can be read. */
 static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct simclr_error *err)
 {
     *accuracy = -1;
@@ -133,9 +136,12 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
         status = features_compute(t->network, t->data.test, features + bank * d, NULL, labels + bank, batch, NULL, err);
     if (status == SIMCLR_OK && (!any_label(labels, bank) || !any_label(labels + bank, query)))
         trainer_tell_user(t, true, "no kNN this time: none of the images that it compares, or compares with, can be read");
-    else if (status == SIMCLR_OK)
-        status = knn_classify(t->engine, accuracy, features, labels, bank, features + bank * d, labels + bank, query, (int)d,
-                              t->data.classes, t->config.knn_k, t->config.knn_temperature, err);
+    else if (status == SIMCLR_OK) {
+        status = effective_rank(&t->effective_rank, features + bank * d, labels + bank, query, (int)d, err);
+        if (status == SIMCLR_OK) /* last, for it normalises the features in their place */
+            status = knn_classify(t->engine, accuracy, features, labels, bank, features + bank * d, labels + bank, query, (int)d,
+                                  t->data.classes, t->config.knn_k, t->config.knn_temperature, err);
+    }
     free(features);
     free(labels);
     return status;
@@ -267,6 +273,7 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     t->state.skipped_in_a_row = 0;
     t->state.loss += weight * result.loss;
     t->state.retrieval1 += weight * result.retrieval1;
+    t->state.retrieval5 += weight * result.retrieval5;
     t->state.alignment += weight * result.alignment;
     t->state.uniformity += weight * result.uniformity;
     t->timed_images += (uint64_t)batch.images;
@@ -280,13 +287,16 @@ static enum simclr_status write_metrics(const struct trainer *t, struct simclr_e
     struct means means = epoch_means(t);
     uint64_t batch = (uint64_t)t->config.batch_size, trained = (s->epoch_images + batch - 1) / batch; /* steps */
     struct metrics m = {
-        .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss,
-        .loss_place = (means.ceiling - means.loss) / (means.ceiling - means.floor), .retrieval1 = means.retrieval1,
-        .alignment = means.alignment, .uniformity = means.uniformity, .skipped = s->epoch_steps - trained,
+        .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss, .loss_floor = means.floor,
+        .loss_ceiling = means.ceiling, .loss_place = (means.ceiling - means.loss) / (means.ceiling - means.floor), .retrieval1 = means.retrieval1,
+        .retrieval5 = means.retrieval5, .alignment = means.alignment, .uniformity = means.uniformity, .skipped = s->epoch_steps - trained,
         .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
-        .perf = {.seconds = t->step_seconds, .images_per_second = images_per_second(t), .data_share = data_share(t)},
+        .effective_rank = t->effective_rank,
+        .perf = {.time = clock_unix(), .seconds = t->step_seconds, .images_per_second = images_per_second(t),
+                 .gflop_per_second = t->image_flop * images_per_second(t) / 1e9, .data_share = data_share(t)},
     };
-    return metrics_append(t->run, &m, err);
+    enum simclr_status status = metrics_append(t->run, &m, err);
+    return status == SIMCLR_OK ? metrics_files_update(t->run, err) : status;
 }
 
 /* After the last step of an epoch: kNN if due, and a line of metrics. */
@@ -294,7 +304,7 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 {
     uint64_t epoch = t->state.step / t->steps_per_epoch;
     enum simclr_status status = SIMCLR_OK;
-    t->knn = -1;
+    t->knn = t->effective_rank = -1;
     if (t->config.knn_every && (epoch % (uint64_t)t->config.knn_every == 0 || t->state.step == t->steps))
         status = evaluate(t, &t->knn, err);
     if (status == SIMCLR_OK)
@@ -309,7 +319,7 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
 static void begin_epoch(struct trainer *t)
 {
     t->state.epoch_steps = t->state.epoch_images = 0;
-    t->state.loss = t->state.retrieval1 = t->state.alignment = t->state.uniformity = 0;
+    t->state.loss = t->state.retrieval1 = t->state.retrieval5 = t->state.alignment = t->state.uniformity = 0;
     t->timed_images = 0;
     t->step_seconds = t->data_seconds = 0;
 }
@@ -394,6 +404,8 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
         status = trainer_init(t, init, sizeof init, err);
     if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */
         status = metrics_rewind(t->run, t->steps_per_epoch, t->state.step - epoch_ended(t), err);
+    if (status == SIMCLR_OK && t->begun)
+        status = metrics_files_update(t->run, err);
     if (status != SIMCLR_OK)
         return status;
     tell(t, "begin", false);

@@ -32,7 +32,8 @@ struct trainer {
     double started, last_checkpoint;
     double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
     uint64_t timed_images;             /* of those steps */
-    double knn;
+    double knn, effective_rank;
+    double image_flop;          /* forecast_image_flop */
     size_t broken;              /* images listed as broken */
 
     train_report_fn *report;
