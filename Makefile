@@ -50,7 +50,7 @@ FLAGS_neon   := -DISA_IS_NEON
 # Small ARM cores execute in order, and simd/neon/brgemm.c has an order that suits them; GCC would pull its loads together.
 $(BUILD)/neon/simd/neon/brgemm.o: FLAGS_neon += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-fno-schedule-insns)
 
-# Protocol buffers, for ONNX, are optional: protoc-c makes C of every src/io/*.proto where it and the library are installed, and
+# Protocol buffers, for ONNX and TensorBoard, are optional: protoc-c makes C of every src/io/*.proto where it and the library are installed, and
 # protobuf.h tells the code. Looked for when they are needed, so that `make test` may have installed them before.
 PROTO    := $(BUILD)/proto
 PROTO_C  := $(patsubst src/io/%.proto,$(PROTO)/%.pb-c.c,$(wildcard src/io/*.proto))

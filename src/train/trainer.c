@@ -4,6 +4,7 @@
 #include "eval/effective_rank.h"
 #include "eval/features.h"
 #include "eval/knn.h"
+#include "io/tfevents.h"
 #include "nn/ntxent.h"
 #include "train/broken.h"
 #include "train/checkpoint.h"
@@ -409,6 +410,8 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (status != SIMCLR_OK)
         return status;
     tell(t, "begin", false);
+    if (!tfevents_supported())
+        trainer_tell_user(t, false, "no file for TensorBoard: this simclr was built without protobuf-c; " METRICS_CSV " has the same figures");
     if (t->begun) {
         t->begun = trainer_has_config(t); /* one that was lost is written again */
         return SIMCLR_OK;
