@@ -18,6 +18,7 @@ static const struct command {
     {"train", "train an encoder on images without labels", cmd_train, true},
     {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan, true},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack, true},
+    {"preview", "show what the augmentations do to some images, in one picture", cmd_preview, true},
     {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval, true},
     {"embed", "compute the features of images with a trained encoder, into .npy or CSV", cmd_embed, true},
     {"search", "find the images most like a picture, or near-duplicates", cmd_search, true},
