@@ -22,6 +22,7 @@ static const struct command {
     {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval, true},
     {"embed", "compute the features of images with a trained encoder, into .npy or CSV", cmd_embed, true},
     {"search", "find the images most like a picture, or near-duplicates", cmd_search, true},
+    {"report", "show a run on one HTML page: curves, map, neighbours, views, settings", cmd_report, true},
     {"export", "write a trained encoder as a file that PyTorch or ONNX tools open", cmd_export, false},
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay, false},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa, false},
