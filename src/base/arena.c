@@ -79,6 +79,8 @@ void *alloc_aligned(size_t count, size_t size)
     if (left && bytes > left)
         return NULL;
     bytes = aligned_bytes(bytes);
+    if (bytes > PTRDIFF_MAX)
+        return NULL;
     void *p = aligned_alloc(huge ? HUGE_PAGE : ALIGNMENT, bytes ? bytes : ALIGNMENT);
 #ifdef MADV_HUGEPAGE
     if (p && huge)

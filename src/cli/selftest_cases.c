@@ -484,7 +484,7 @@ static const struct selftest_case loss_cases[] = {
     {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot}};
 static const struct selftest_case optimiser_cases[] = {{"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares}};
 
-#define GROUP(title, list) {title, list, sizeof list / sizeof list[0]}
+#define GROUP(title, list) {title, list, sizeof(list) / sizeof(list)[0]}
 static const struct selftest_group products = GROUP("matrix products", product_cases), winograd = GROUP("Winograd", winograd_cases),
                                    layers = GROUP("norms, activations, pooling", layer_cases), loss = GROUP("loss", loss_cases),
                                    optimisers = GROUP("optimisers", optimiser_cases);

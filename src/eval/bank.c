@@ -14,7 +14,7 @@
 
 static enum simclr_status allocate(struct bank *b, size_t rows, int d, struct simclr_error *err)
 {
-    *b = (struct bank){.d = d, .x = alloc_aligned(rows, (size_t)d * sizeof *b->x), .places = malloc(rows * sizeof *b->places)};
+    *b = (struct bank){.d = d, .x = alloc_aligned(rows, (size_t)d * sizeof *b->x), .places = malloc((rows + 1) * sizeof *b->places)};
     return b->x && b->places ? SIMCLR_OK : fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the features of %zu images; use --limit", rows);
 }
 

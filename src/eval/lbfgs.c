@@ -94,7 +94,7 @@ static bool search_line(struct search *s, double *value, const double *x, lbfgs_
     double slope = dot(s->gradient, s->direction, n), length = 1;
     if (!(slope < 0))
         return false;
-    for (int i = 0; i < MOST_HALVINGS; i++, length /= 2) {
+    for (int i = 0; i < MOST_HALVINGS; i++) {
         memcpy(s->next, x, n * sizeof *x);
         add_scaled(s->next, length, s->direction, n);
         double next = function(ctx, s->next_gradient, s->next);
@@ -102,6 +102,7 @@ static bool search_line(struct search *s, double *value, const double *x, lbfgs_
             *value = next;
             return true;
         }
+        length /= 2;
     }
     return false;
 }

@@ -263,7 +263,7 @@ static enum simclr_status choose_lambda(struct fit *f, struct probe *p, probe_re
     struct lbfgs_result result;
     double lambda = STRONGEST;
     f->rows = f->chosen_from;
-    for (int i = 0; i < LAMBDAS; i++, lambda /= 10) { /* each begins where a stronger one ended */
+    for (int i = 0; i < LAMBDAS; i++) { /* each begins where a stronger one ended */
         if (report)
             report(ctx, i + 1, LAMBDAS + 1, lambda);
         f->lambda = lambda;
@@ -277,6 +277,7 @@ static enum simclr_status choose_lambda(struct fit *f, struct probe *p, probe_re
             p->lambda = lambda;
             memcpy(f->best, f->params, param_count(f) * sizeof *f->best);
         }
+        lambda /= 10;
     }
     memcpy(f->params, f->best, param_count(f) * sizeof *f->best);
     p->held_out = f->images - f->chosen_from;

@@ -44,8 +44,11 @@ void html_data_uri(struct buffer *page, const char *type, const struct buffer *f
     buffer_format(page, "data:%s;base64,", type);
     for (size_t left = file->size; left > 0; left -= left < 3 ? left : 3, p += 3) {
         unsigned bits = (unsigned)p[0] << 16 | (left > 1 ? (unsigned)p[1] << 8 : 0) | (left > 2 ? p[2] : 0);
-        const char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63], left > 1 ? digits[bits >> 6 & 63] : '=',
-                               left > 2 ? digits[bits & 63] : '='};
+        char group[4] = {digits[bits >> 18], digits[bits >> 12 & 63], '=', '='};
+        if (left > 1)
+            group[2] = digits[bits >> 6 & 63];
+        if (left > 2)
+            group[3] = digits[bits & 63];
         buffer_add(page, group, sizeof group);
     }
 }

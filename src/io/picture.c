@@ -26,12 +26,12 @@ static void take(void *ctx, void *data, int size)
 
 void picture_jpeg(struct buffer *file, const uint8_t *pixels, int w, int h, int c, int quality)
 {
-    if (!stbi_write_jpg_to_func(take, file, w, h, c, pixels, quality))
+    if (w < 1 || h < 1 || c < 1 || !stbi_write_jpg_to_func(take, file, w, h, c, pixels, quality))
         file->failed = true;
 }
 
 void picture_png(struct buffer *file, const uint8_t *pixels, int w, int h, int c)
 {
-    if (!stbi_write_png_to_func(take, file, w, h, c, pixels, w * c))
+    if (w < 1 || h < 1 || c < 1 || !stbi_write_png_to_func(take, file, w, h, c, pixels, w * c))
         file->failed = true;
 }

@@ -218,7 +218,8 @@ enum simclr_status safetensors_write(const char *path, const struct safetensors_
 /* ---- Reading: nothing in the file is believed before it is checked ---- */
 
 struct safetensors {
-    struct file_reader reader; /* its path is a copy */
+    char *path;
+    struct file_reader reader;
     size_t data_at, data_size; /* in the file */
     char *data;       /* or NULL: it is read by entries */
     bool checked;     /* the checksum was there, and right */
@@ -474,7 +475,7 @@ static enum simclr_status open_file(struct safetensors **file, const char *path,
         file_close(&reader);
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     }
-    reader.path = copy;
+    reader.path = f->path = copy;
     f->reader = reader;
     status = read_all(f, into_memory, err);
     if (status == SIMCLR_OK)
@@ -504,7 +505,7 @@ void safetensors_close(struct safetensors *file)
     if (!file)
         return;
     file_close(&file->reader);
-    free((char *)(uintptr_t)file->reader.path);
+    free(file->path);
     json_decref(file->metadata);
     free(file->entries);
     free(file->data);

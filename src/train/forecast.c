@@ -215,7 +215,7 @@ static void combine(const struct forecast *f, struct forecast_times *times, int 
     double kept = all ? (double)f->bill.bytes[BILL_CACHE] / (double)all : 1; /* raw images are not kept, and cost the same again */
     double decoding = s->decoding / times->images * batch, again = s->data / times->images * batch;
     bool evaluated = f->bill.bytes[BILL_EVALUATION] > 0; /* which decodes all before the first epoch */
-    double evaluations = evaluated ? 1 + (double)((c->epochs + c->knn_every - 1) / c->knn_every) : 0;
+    int evaluations = evaluated ? 1 + (c->epochs + c->knn_every - 1) / c->knn_every : 0;
     times->compute = extrapolate(f, few_images, few, times->images, s);
     times->optimizer = s->optimizer;
     double once = decoding + (again - decoding) * kept;

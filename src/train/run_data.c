@@ -55,8 +55,9 @@ static size_t cache_budget(struct loader *const parts[PARTS], int part, enum cac
     size_t images = 0;
     for (int i = 0; i < PARTS; i++)
         images += parts[i] ? loader_size(parts[i]) : 0;
+    const size_t most = (available ? available : SIZE_MAX) / 8 * 7;
     if (mode == CACHE_RAM)
-        return (size_t)((double)((available ? available : SIZE_MAX) / 8 * 7) * ((double)loader_size(parts[part]) / (double)images));
+        return (size_t)((double)most * ((double)loader_size(parts[part]) / (double)images));
     return mode == CACHE_AUTO ? available / 16 * (part == 0 ? 6 : 1) : 0;
 }
 
