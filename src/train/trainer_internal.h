@@ -34,6 +34,7 @@ struct trainer {
     uint64_t timed_images;             /* of those steps */
     double knn;
     size_t broken;              /* images listed as broken */
+    bool collapse_told;
 
     train_report_fn *report;
     void *report_ctx;
