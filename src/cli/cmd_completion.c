@@ -46,7 +46,8 @@ static void bash_command(const struct command *command, const struct described *
         if (d->options[i].alias)
             printf(" --%s", d->options[i].alias);
     }
-    printf("\" ;;\n        esac ;;\n");
+    bool shells = strcmp(command->name, "completion") == 0; /* the only words that are arguments */
+    printf("\"%s ;;\n        esac ;;\n", shells ? " || words=\"bash zsh\"" : "");
 }
 
 /* bash takes --name=value for three words. Where there is no word to offer it completes files. */
@@ -60,7 +61,6 @@ static const char bash_middle[] =
     "\"\n"
     "    else case ${COMP_WORDS[1]} in\n";
 static const char bash_end[] =
-    "    completion) words=\"bash zsh\" ;;\n"
     "    esac; fi\n"
     "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
     "}\n"
@@ -108,7 +108,7 @@ static void zsh_command(const struct command *command, const struct described *d
         if (o->alias)
             zsh_spelling("--", o->alias, "=", o);
     }
-    printf(" \\\n            '*:file:_files' ;;\n");
+    printf(" \\\n            %s ;;\n", strcmp(command->name, "completion") == 0 ? "'1:shell:(bash zsh)'" : "'*:file:_files'");
 }
 
 static const char zsh_begin[] =

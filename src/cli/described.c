@@ -15,9 +15,17 @@ static void keep(void *ctx, const struct option *options, size_t count)
     memcpy(d->options, options, d->count * sizeof *options);
 }
 
-static void run_help(struct described *d, const struct command *command)
+static bool has_help_all(const struct described *d)
 {
-    char name[32], help[] = "--help";
+    for (size_t i = 0; i < d->count; i++)
+        if (strcmp(d->options[i].name, "help-all") == 0)
+            return true;
+    return false;
+}
+
+static void run_help(struct described *d, const struct command *command, char *help)
+{
+    char name[32];
     char *argv[] = {name, help, NULL};
     snprintf(name, sizeof name, "%s", command->name);
     options_read(keep, d);
@@ -36,7 +44,12 @@ enum simclr_status describe(struct described *d, const struct command *command, 
     bool caught = out >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0;
     int why = errno;
     if (caught) {
-        run_help(d, command);
+        char help[] = "--help", all[] = "--help-all";
+        run_help(d, command, help);
+        if (has_help_all(d)) { /* the same usage, and each option under its own heading */
+            rewind(file);
+            run_help(d, command, all);
+        }
         caught = dup2(out, STDOUT_FILENO) >= 0;
         why = errno;
         rewind(file);

@@ -12,7 +12,7 @@ struct described {
     size_t count;
 };
 
-/* Runs the command's --help; nothing is shown. */
+/* Runs the command's --help (--help-all, where it has that); nothing is shown. */
 enum simclr_status describe(struct described *d, const struct command *command, struct simclr_error *err);
 
 #endif

@@ -111,13 +111,13 @@ const char *advice_next(const struct train_config *config, int *at)
  * steps. */
 const char *advice_on_collapse(const struct epoch_figures *e)
 {
-    const uint64_t early = 50;
+    const uint64_t early = 50, few = 1000; /* images, of which the loss is a matter of chance */
     if (e->warm_steps < early)
         return NULL;
     if (e->uniformity > -0.01)
         return "collapse: all images get nearly the same projection; train anew with a lower --lr, stronger augmentation (--augment paper), "
                "and see that the images differ";
-    if (e->loss > e->ceiling - 0.02 * (e->ceiling - e->floor))
+    if (e->images >= few && e->loss > e->ceiling - 0.02 * (e->ceiling - e->floor))
         return "the loss is still at its ceiling: no two images are told apart; train anew with a lower --lr, some --warmup-epochs, or "
                "another --temperature";
     return NULL;

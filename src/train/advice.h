@@ -10,10 +10,10 @@ enum { ADVICE_COLUMNS = 80 }; /* a sentence with "advice: " before it fits */
  * nothing more. */
 const char *advice_next(const struct train_config *config, int *at);
 
-/* An epoch's means, and how many steps the run has had after its warm-up. */
+/* An epoch's means, of how many images, and how many steps the run has had after its warm-up. */
 struct epoch_figures {
     double loss, floor, ceiling, uniformity;
-    uint64_t warm_steps;
+    uint64_t images, warm_steps;
 };
 
 /* What to say of an epoch that has learned nothing: all projections alike, or a loss at its ceiling. NULL: it has, or it is too early to

@@ -322,7 +322,7 @@ static void warn_of_collapse(struct trainer *t)
 {
     struct means m = epoch_means(t);
     double warm = (double)t->state.step - t->config.warmup_epochs * (double)t->steps_per_epoch;
-    struct epoch_figures figures = {m.loss, m.floor, m.ceiling, m.uniformity, warm > 0 ? (uint64_t)warm : 0};
+    struct epoch_figures figures = {m.loss, m.floor, m.ceiling, m.uniformity, t->state.epoch_images, warm > 0 ? (uint64_t)warm : 0};
     const char *advice = t->collapse_told ? NULL : advice_on_collapse(&figures);
     if (advice)
         trainer_tell_user(t, true, advice);
