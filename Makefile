@@ -82,6 +82,9 @@ $(BUILD)/simclr: $(CLI_OBJ) $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(BUILD)/simclr.1: $(BUILD)/simclr
+	$(Q)$< man > $@
+
 $(BUILD)/libsimclr.a: $(CORE_OBJ)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^

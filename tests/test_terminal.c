@@ -109,17 +109,43 @@ Test(terminal, a_refused_run_shows_only_the_reason)
     cr_expect_not_null(strstr(output, "no DATA given: packing the generated set of shapes\n"), "%s", output);
 }
 
-Test(terminal, help_fits_100_columns)
+static int lines_of(const char *text)
 {
-    const char *const commands[] = {"--help", "train --help", "pack --help", "replay --help", "isa --help", "selftest --help"};
+    int lines = 0;
+    for (; *text; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+/* 100 columns and, of the commands that simclr --help lists, 40 lines. */
+static void expect_fit(const char *arguments, int most_lines)
+{
     char line[512];
+    cr_assert_eq(run(arguments), 0, "%s", output);
+    int most = widest(output, line, sizeof line), lines = lines_of(output);
+    cr_expect_leq(most, 100, "%s: %d columns: %s", arguments, most, line);
+    cr_expect_leq(lines, most_lines, "%s: %d lines", arguments, lines);
+}
+
+Test(terminal, help_fits_100_columns_and_40_lines)
+{
+    static char list[sizeof output];
     if (!have_program())
         return;
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        cr_assert_eq(run(commands[i]), 0);
-        int most = widest(output, line, sizeof line);
-        cr_expect_leq(most, 100, "%s: %d columns: %s", commands[i], most, line);
+    expect_fit("--help", 40);
+    memcpy(list, strstr(output, "Commands:\n"), strlen(strstr(output, "Commands:\n")) + 1);
+    int commands = 0;
+    for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n")) {
+        char name[32], arguments[48];
+        if (sscanf(line, "  %31s", name) != 1 || strncmp(line, "  ", 2) != 0)
+            continue;
+        snprintf(arguments, sizeof arguments, "%s --help", name);
+        expect_fit(arguments, 40);
+        commands++;
     }
+    cr_expect_geq(commands, 12);
+    expect_fit("train --help-all", 200);
+    cr_expect_not_null(strstr(output, "--solarize-p "), "%s", output);
 }
 
 /* A loss above its ceiling is on no way to the floor; images a second are those of metrics.jsonl. */

@@ -25,6 +25,15 @@ int cmd_report(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_isa(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
+int cmd_man(int argc, char **argv);
+
+struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+    bool computes; /* for long, and with threads */
+};
+const struct command *cli_commands(size_t *count);
 
 /* Prints "simclr: sentence" to stderr and returns the exit code that belongs to status. */
 int cli_fail(enum simclr_status status, const struct simclr_error *err);

@@ -11,6 +11,7 @@
 #include "simd/dispatch.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/presets.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -131,6 +132,9 @@ static void announce(const struct train_command *c, const struct engine *engine)
                c->options.config.data[0] ? text_printable(data, sizeof data, c->options.config.data) : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\nrun folder: %s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
            engine->threads == 1 ? "" : "s", text_printable(run, sizeof run, c->run));
+    const struct preset *preset = preset_of(&c->options.config);
+    if (preset && preset->expect)
+        printf("%s\n", preset->expect);
 }
 
 struct report {

@@ -10,11 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command {
-    const char *name, *summary;
-    int (*run)(int argc, char **argv);
-    bool computes; /* for long, and with threads */
-} commands[] = {
+static const struct command commands[] = {
     {"train", "train an encoder on images without labels", cmd_train, true},
     {"plan", "tell what a run will take, before it is begun: parameters, memory, time", cmd_plan, true},
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack, true},
@@ -27,9 +23,17 @@ static const struct command {
     {"replay", "repeat a step whose numbers went wrong, layer by layer", cmd_replay, false},
     {"isa", "show this CPU, the kernels chosen for it, and what each instruction set has", cmd_isa, false},
     {"selftest", "run every kernel and a few training steps against known hashes", cmd_selftest, false},
+    {"completion", "print what has bash or zsh complete commands, options and values", cmd_completion, false},
+    {"man", "print the manual page", cmd_man, false},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+const struct command *cli_commands(size_t *count)
+{
+    *count = COMMANDS;
+    return commands;
+}
 
 int cli_fail(enum simclr_status status, const struct simclr_error *err)
 {

@@ -2,7 +2,6 @@
 
 #include "base/status.h"
 
-#include <stdbool.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,11 +223,28 @@ static void print_option(FILE *out, const struct option *o)
         fprintf(out, "%s\n%*s%s\n", left, COLUMN, "", o->help);
 }
 
+static options_reader_fn *reader;
+static void *reader_ctx;
+
+void options_read(options_reader_fn *fn, void *ctx)
+{
+    reader = fn;
+    reader_ctx = ctx;
+}
+
 void options_help(FILE *out, const struct option *options, size_t count)
 {
+    const char *group = "";
+    if (reader) {
+        reader(reader_ctx, options, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(options[i].group, options[i - 1].group) != 0)
+        if (options[i].more)
+            continue;
+        if (strcmp(options[i].group, group) != 0)
             fprintf(out, "\n%s:\n", options[i].group);
+        group = options[i].group;
         print_option(out, &options[i]);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "simclr/simclr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -25,6 +26,7 @@ struct option {
     option_set_fn *set;
     void *target;
     const void *data;  /* set's own */
+    bool more;         /* left out of the help */
 };
 
 /* Parses argv[1..argc) and applies the options; other arguments go to rest (room for most), in order. command is for the
@@ -32,8 +34,13 @@ struct option {
 enum simclr_status options_parse(int argc, char **argv, const struct option *options, size_t count, const char *command,
                                  const char **rest, size_t most, size_t *rest_count, struct simclr_error *err);
 
-/* Prints the options under their headings, in columns. */
+/* Prints the options under their headings, in columns, without those that are `more`. */
 void options_help(FILE *out, const struct option *options, size_t count);
+
+/* From here on options_help gives its whole table to the reader, and prints nothing; NULL: it prints again. So completion and the man page
+ * come from the tables that the commands parse with. */
+typedef void options_reader_fn(void *ctx, const struct option *options, size_t count);
+void options_read(options_reader_fn *reader, void *ctx);
 
 /* The candidate nearest to text, if it is near enough to be meant; else NULL. */
 const char *nearest_word(const char *text, const char *const *candidates, size_t count);

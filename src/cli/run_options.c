@@ -1,12 +1,13 @@
 #include "cli/run_options.h"
 
 #include "base/status.h"
+#include "train/presets.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_OPTIONS = 96 };
-enum { RANK_RUN, RANK_PRESET, RANK_REST }; /* presets before the parameters that change them */
+enum { RANK_RUN, RANK_PRESET, RANK_AUGMENT, RANK_REST }; /* sets of settings before those that change them */
 
 static enum simclr_status ignore(const struct option *option, const char *text, const char *label, struct simclr_error *err)
 {
@@ -20,21 +21,42 @@ struct option run_config_option(struct run_options *options, const char *group)
                            .help = "take settings from a run's config.json; options override it"};
 }
 
+static enum simclr_status set_preset(const struct option *option, const char *text, const char *label, struct simclr_error *err)
+{
+    return preset_apply(option->target, text, label, err);
+}
+
+/* Settings that --help shows; --help-all shows the rest. */
+static bool is_essential(const struct setting *s)
+{
+    static const char *const names[] = {"image-size", "arch", "width", "batch-size", "epochs", "temperature", "optimizer", "lr",
+                                        "warmup-epochs", "weight-decay", "seed", "augment", "knn-every", "checkpoint-every"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(s->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* The command's own options, then every setting, from *first on. */
 static size_t list_options(struct option list[MOST_OPTIONS], size_t *first, struct run_options *o, const struct run_command *command)
 {
     size_t n = command->own_count, count;
     memcpy(list, command->own, n * sizeof *list);
     const char *group = n ? list[0].group : "Options";
+    list[n++] = (struct option){.name = "preset", .group = group, .value = "NAME", .rank = RANK_PRESET, .set = set_preset,
+                                .target = &o->config, .help = "settings for cifar10, stl10, folder (of photographs) or reference"};
     list[n++] = (struct option){.name = "memory", .group = group, .value = "SIZE", .set = option_bytes, .target = &o->config.memory,
                                 .help = "stay below (400M, 1.5G): sets --micro-batch as a run begins"};
     n += cli_common_options(list + n, group, &o->threads, &o->isa, &o->help);
+    list[n++] = (struct option){.name = "help-all", .group = group, .set = option_switch, .target = &o->help_all,
+                                .help = "show every setting, those of network, optimizer and augmentation too"};
     *first = n;
     const struct setting *settings = train_settings(&count);
     for (size_t i = 0; i < count && n < MOST_OPTIONS; i++) {
         const struct setting *s = &settings[i];
         list[n] = cli_setting(s, &o->config);
-        list[n++].rank = s->type == SETTING_PRESET ? RANK_PRESET : RANK_REST;
+        list[n].more = !is_essential(s);
+        list[n++].rank = s->type == SETTING_PRESET ? RANK_AUGMENT : RANK_REST;
     }
     return n;
 }
@@ -56,10 +78,16 @@ static void add_defaults(struct option *options, size_t first, size_t count, cha
     }
 }
 
-static void help(const char *usage, struct option *options, size_t first, size_t count)
+/* Essential settings are few enough to stand under one heading. */
+static void help(const char *usage, struct option *options, size_t first, size_t count, bool all)
 {
     static char text[MOST_OPTIONS][192];
     add_defaults(options, first, count, text);
+    for (size_t i = first; i < count; i++)
+        if (all)
+            options[i].more = false;
+        else if (!options[i].more)
+            options[i].group = "Settings";
     fputs(usage, stdout);
     options_help(stdout, options, count);
 }
@@ -76,8 +104,9 @@ enum simclr_status run_options_parse(struct run_options *o, const struct run_com
     enum simclr_status status = options_parse(argc, argv, list, n, command->name, &data, 1, &rest, err);
     if (status != SIMCLR_OK)
         return status;
-    if (o->help) {
-        help(command->usage, list, first, n);
+    if (o->help || o->help_all) {
+        help(command->usage, list, first, n, o->help_all);
+        o->help = true;
         return SIMCLR_OK;
     }
     const char *file = o->config_file;

@@ -8,7 +8,7 @@ struct run_options {
     struct train_config config; /* settled */
     const char *config_file, *isa;
     int threads;
-    bool help, no_data; /* no_data: there was no DATA, nor a file of settings that could name it */
+    bool help, help_all, no_data; /* help: any was asked for, and given; no_data: there was no DATA, nor a file of settings that could name it */
 };
 
 /* Called once the command's own options are known, before the settings are: may name a file of settings that they go over, or refuse. */

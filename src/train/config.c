@@ -93,7 +93,7 @@ static const struct setting settings[] = {
      .help = "if loss or gradient are not finite: stop, or skip the batch"},
 
     {.name = "augment", .group = "Augmentation", .value = "PRESET", .type = SETTING_PRESET, AT(augment_name),
-     .help = "paper, cifar, reference, none; those below change parts"},
+     .help = "paper, cifar, reference or none; each part can be set"},
     AUGMENT("crop-min", crop_scale_min, 0, 1, "least share of the area a crop keeps"),
     AUGMENT("crop-max", crop_scale_max, 0, 1, "largest; 0: no crop"),
     AUGMENT("crop-ratio-min", crop_ratio_min, 0.01, 100, "least width / height of a crop"),

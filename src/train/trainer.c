@@ -6,6 +6,7 @@
 #include "eval/knn.h"
 #include "io/tfevents.h"
 #include "nn/ntxent.h"
+#include "train/advice.h"
 #include "train/broken.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
@@ -317,6 +318,28 @@ static enum simclr_status end_epoch(struct trainer *t, struct simclr_error *err)
     return status;
 }
 
+static void advise(struct trainer *t)
+{
+    char text[ADVICE_COLUMNS + 1];
+    const char *advice;
+    for (int at = 0; (advice = advice_next(&t->config, &at));) {
+        snprintf(text, sizeof text, "advice: %s", advice);
+        trainer_tell_user(t, false, text);
+    }
+}
+
+/* Once is enough. */
+static void warn_of_collapse(struct trainer *t)
+{
+    struct means m = epoch_means(t);
+    double warm = (double)t->state.step - t->config.warmup_epochs * (double)t->steps_per_epoch;
+    struct epoch_figures figures = {m.loss, m.floor, m.ceiling, m.uniformity, t->state.epoch_images, warm > 0 ? (uint64_t)warm : 0};
+    const char *advice = t->collapse_told ? NULL : advice_on_collapse(&figures);
+    if (advice)
+        trainer_tell_user(t, true, advice);
+    t->collapse_told |= advice != NULL;
+}
+
 static void begin_epoch(struct trainer *t)
 {
     t->state.epoch_steps = t->state.epoch_images = 0;
@@ -371,6 +394,7 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
         if (epoch_done) {
             if (t->knn >= 0)
                 result->knn = t->knn;
+            warn_of_collapse(t);
             begin_epoch(t);
         }
         if ((stop || checkpoint_due(t, epoch_done)) && (status = save_checkpoint(t, err)) != SIMCLR_OK)
@@ -420,6 +444,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
         trainer_tell_user(t, false, "no checkpoint there yet: beginning");
     if (init[0])
         trainer_tell_user(t, false, init);
+    advise(t);
     broken_clear(t->run);
     status = evaluate(t, &t->state.knn_untrained, err);
     return status == SIMCLR_ERR_CANCELLED ? stopped(t, err) : status;

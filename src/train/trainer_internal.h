@@ -35,6 +35,7 @@ struct trainer {
     double knn, effective_rank;
     double image_flop;          /* forecast_image_flop */
     size_t broken;              /* images listed as broken */
+    bool collapse_told;
 
     train_report_fn *report;
     void *report_ctx;
