@@ -48,7 +48,7 @@ Test(cli, misuse)
     expect_refusal("train --lr fast", 2, "--lr: 'fast' is not a number");
     expect_refusal("train --n-views 4", 2, "--n-views 4");
     expect_refusal("train --memory 1G --micro-batch 4", 2, "--memory settles the micro-batch: leave out either it or --micro-batch");
-    expect_refusal("train --memory 10M", 2, "--memory 10M is too little: even with micro-batches of one image this run needs ");
+    expect_refusal("train --memory 10M", 2, "--memory 10.0M is too little: even with micro-batches of one image this run needs ");
     expect_refusal("train --isa mmx", 2, "scalar");
     expect_refusal("isa --isa mmx", 2, "scalar");
     expect_refusal("selftest --isa mmx", 2, "scalar");

@@ -135,7 +135,7 @@ Test(forecast, misuse)
     if (!have_program())
         return;
     expect_output("plan --help", "--temperature TAU");
-    expect_refusal("plan --resume", 2, "--resume");
+    cr_expect_eq(run("plan " TINY " --no-measure -o r --resume"), 0, "what stands in train's command line: %s", output);
     expect_refusal("plan /nonexistent", 1, "/nonexistent");
     expect_refusal("plan ''", 2, "DATA is empty");
     expect_refusal("plan --isa mmx", 2, "scalar");

@@ -254,11 +254,16 @@ static enum simclr_status plan(const struct plan_command *c, struct forecast *f,
 int cmd_plan(int argc, char **argv)
 {
     struct plan_command c = {.measure = true};
+    const char *ignored;
+    bool resume;
     const struct option own[] = {
         {.name = "layers", .group = "Plan", .set = option_switch, .target = &c.layers, .help = "a line a layer: shape, algorithm, time and rate"},
         {.name = "json", .group = "Plan", .set = option_switch, .target = &c.json, .help = "for scripts: bytes and seconds"},
         {.name = "measure", .group = "Plan", .set = option_switch, .target = &c.measure, .help = "measure time (the default); --no-measure: only reckon"},
         run_config_option(&c.options, "Plan"),
+        {.name = "output", .letter = 'o', .group = "Plan", .value = "RUN", .set = option_text, .target = &ignored,
+         .help = "as in train's command line; changes nothing"},
+        {.name = "resume", .group = "Plan", .set = option_switch, .target = &resume, .help = "the same"},
     };
     const struct run_command command = {"simclr plan", usage, own, sizeof own / sizeof own[0], NULL, NULL};
     struct engine engine;

@@ -24,10 +24,10 @@ struct report_command {
 static void help(const struct option *options, size_t count)
 {
     printf("Usage: simclr report RUN [DATA] [-o REPORT.html] [OPTION...]\n\n"
-           "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, a map\n"
-           "of the embedding with pictures, nearest neighbours, what the augmentations do, settings, machine and\n"
-           "time. Images are those of DATA, else of the run. But for machine and time the bytes depend on no ISA,\n"
-           "threads or --batch-size.\n");
+           "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, a\n"
+           "map of the embedding with pictures, nearest neighbours, what the augmentations do, settings, machine\n"
+           "and time. Images are those of DATA, else of the run. But for machine and time the bytes depend on\n"
+           "no ISA, threads or --batch-size.\n");
     options_help(stdout, options, count);
 }
 

@@ -138,6 +138,9 @@ enum simclr_status report_map(struct buffer *page, const struct report *r, struc
     if (!places)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the map of %zu images; use --limit", r->bank.rows);
     enum simclr_status status = pca_plane(places, share, r->bank.x, r->bank.rows, r->bank.d, err);
+    for (size_t i = 0; i < r->bank.rows * PCA_PLANE && status == SIMCLR_OK; i++)
+        if (!isfinite(places[i]))
+            status = fail(err, SIMCLR_ERR_NONFINITE, "features of the encoder are not finite numbers: its weights are of no use");
     if (status == SIMCLR_OK) {
         scale_places(places, r->bank.rows);
         buffer_format(page, "<section>\n<h2>Map of the embedding</h2>\n<p>The features h, %d numbers an image, of length 1, along their first two principal "
