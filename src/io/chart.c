@@ -8,13 +8,15 @@ struct axis {
     double low, high, step;
 };
 
-/* 1, 2 or 5 times a power of ten, so that a range has about TICKS of them. */
+/* 1, 2 or 5 times a power of ten, so that a range has about TICKS of them; at least `least`, more than 0. */
 static double tick_step(double range, double least)
 {
-    double step = pow(10, floor(log10(range / TICKS)));
-    double times = range / TICKS / step;
-    step *= times > 5 ? 10 : times > 2 ? 5 : times > 1 ? 2 : 1;
-    return step > least ? step : least;
+    double power = 1, wanted = fmax(range / TICKS, least);
+    while (power < wanted)
+        power *= 10;
+    while (power / 10 >= wanted)
+        power /= 10;
+    return power / 5 >= wanted ? power / 5 : power / 2 >= wanted ? power / 2 : power;
 }
 
 static struct axis y_axis(const struct chart *c)
