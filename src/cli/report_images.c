@@ -108,7 +108,7 @@ static size_t choose_cells(uint32_t chosen[CELLS], uint16_t cells[CELLS], const 
 
 static enum simclr_status add_pictures(struct buffer *page, const struct report *r, const double *places, struct simclr_error *err)
 {
-    uint32_t chosen[CELLS], items[CELLS];
+    uint32_t chosen[CELLS], items[CELLS] = {0};
     uint16_t cells[CELLS];
     char name[EMBED_NAME];
     static struct buffer jpegs[CELLS];
