@@ -8,25 +8,31 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The words that an option's value can be, each behind a space, into words; "": any text, or a file. */
+static void add_word(char *words, size_t size, const char *word)
+{
+    size_t used = strlen(words);
+    snprintf(words + used, size - used, "%s%s", used ? " " : "", word);
+}
+
+/* The words that an option's value can be; "": any text, or a file. */
 static void values_of(char *words, size_t size, const struct option *option)
 {
     const struct setting *s = train_setting_find(option->name);
     const struct isa_entry *isas;
     size_t count = isa_list(&isas);
     words[0] = 0;
-#define ADD(word) snprintf(words + strlen(words), size - strlen(words), " %s", word)
     for (const struct setting_choice *c = s ? s->choices : NULL; c && c->name; c++)
-        ADD(c->name);
+        add_word(words, size, c->name);
     if (s && s->type == SETTING_PRESET)
-        ADD("paper cifar reference none");
-    for (const struct preset *p = presets; strcmp(option->name, "preset") == 0 && p->name; p++)
-        ADD(p->name);
-    if (strcmp(option->name, "isa") == 0)
-        ADD("auto");
-    for (size_t i = 0; strcmp(option->name, "isa") == 0 && i < count; i++)
-        ADD(isas[i].kernels->name);
-#undef ADD
+        add_word(words, size, "paper cifar reference none");
+    if (strcmp(option->name, "preset") == 0)
+        for (const struct preset *p = presets; p->name; p++)
+            add_word(words, size, p->name);
+    if (strcmp(option->name, "isa") == 0) {
+        add_word(words, size, "auto");
+        for (size_t i = 0; i < count; i++)
+            add_word(words, size, isas[i].kernels->name);
+    }
 }
 
 /* ---- bash ---- */
@@ -38,7 +44,7 @@ static void bash_command(const struct command *command, const struct described *
     for (size_t i = 0; i < d->count; i++) {
         values_of(values, sizeof values, &d->options[i]);
         if (values[0])
-            printf("        --%s) words=\"%s\" ;;\n", d->options[i].name, values + 1);
+            printf("        --%s) words=\"%s\" ;;\n", d->options[i].name, values);
     }
     printf("        *) [[ $cur == -* ]] && words=\"");
     for (size_t i = 0; i < d->count; i++) {
@@ -89,7 +95,7 @@ static void zsh_spelling(const char *dashes, const char *name, const char *joint
         putchar(':');
         zsh_text(o->value);
         if (values[0])
-            printf(":(%s)", values + 1);
+            printf(":(%s)", values);
         else
             printf(":_files");
     }
