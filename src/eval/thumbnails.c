@@ -29,7 +29,8 @@ static void make_one(void *ctx, size_t i, int thread)
     picture_jpeg(&m->jpegs[i], m->pixels + i * values, m->side, m->side, m->channels, QUALITY);
 }
 
-static enum simclr_status make_all(struct buffer *jpegs, struct loader *loader, int side, int channels, const struct engine *engine, struct simclr_error *err)
+static enum simclr_status make_all(struct buffer *jpegs, struct loader *loader, int side, int channels, const struct engine *engine,
+                                   struct simclr_error *err)
 {
     size_t count = loader_size(loader), values = loader_image_floats(loader);
     int labels[BATCH];

@@ -66,8 +66,9 @@ static enum simclr_status largest(int *micro_batch, const struct search *s, stru
     }
     if (!fits)
         return fail(err, SIMCLR_ERR_USAGE, "--memory %.1fM is too little: even with micro-batches of one image this run needs %.1fM%s",
-                    megabytes(s->config.memory), megabytes(least), s->config.knn_every ? "; raise it, choose a smaller --arch or --width, or try --knn-every 0"
-                                                          : "; raise it, or choose a smaller --arch or --width");
+                    megabytes(s->config.memory), megabytes(least),
+                    s->config.knn_every ? "; raise it, choose a smaller --arch or --width, or try --knn-every 0"
+                                        : "; raise it, or choose a smaller --arch or --width");
     *micro_batch = fits;
     return SIMCLR_OK;
 }

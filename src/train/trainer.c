@@ -118,7 +118,8 @@ static bool any_label(const int *labels, size_t count)
     return false;
 }
 
-/* kNN accuracy of the present encoder into *accuracy, and its features' effective rank; < 0 when the set has no labels, or none of its labelled images can be read. */
+/* kNN accuracy of the present encoder into *accuracy, and its features' effective rank; < 0 when the set has no labels, or none of its
+ * labelled images can be read. */
 static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct simclr_error *err)
 {
     *accuracy = -1;

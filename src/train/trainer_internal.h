@@ -52,7 +52,8 @@ void trainer_release(struct trainer *t);
 /* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
 enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
 
-/* The trainer's own memory beside its network's, from an arena that may be measuring: optim and step. Wants config, engine and sizes. micro_batch: images that go through the network at once. */
+/* The trainer's own memory beside its network's, from an arena that may be measuring: optim and step. Wants config, engine and
+ * sizes. micro_batch: images that go through the network at once. */
 void trainer_lay_out(struct trainer *t, int micro_batch);
 
 /* What a checkpoint of the run holds. */
