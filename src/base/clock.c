@@ -14,5 +14,6 @@ double clock_unix(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return (double)(t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000) / 1000;
+    int64_t milliseconds = t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+    return (double)milliseconds / 1000;
 }

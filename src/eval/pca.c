@@ -110,7 +110,7 @@ static double sign_of(const double *v, size_t d)
 enum simclr_status pca_plane(double *places, double share[PCA_PLANE], const float *x, size_t rows, int d, struct simclr_error *err)
 {
     struct pca p = {.rows = rows, .d = (size_t)d};
-    p.x = malloc((rows * p.d + 1) * sizeof *p.x);
+    p.x = calloc(rows * p.d + 1, sizeof *p.x);
     p.scores = malloc((rows * BLOCK + 1) * sizeof *p.scores);
     p.basis = calloc(2 * BLOCK * p.d, sizeof *p.basis);
     enum simclr_status status = p.x && p.scores && p.basis

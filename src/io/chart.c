@@ -54,8 +54,9 @@ static void add_grid(struct buffer *page, const struct axis *x, const struct axi
         buffer_format(page, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"left\" x=\"%d\" y=\"%.1f\">%.5g</text>\n", LEFT, at, WIDTH - RIGHT,
                       LEFT - 7, at, fabs(value) < 1e-9 * y->step ? 0.0 : value);
     }
-    for (double value = ceil(x->low / x->step) * x->step; value <= x->high; value += x->step)
-        buffer_format(page, "<text class=\"below\" x=\"%.1f\" y=\"%d\">%.5g</text>\n", x_at(x, value), HEIGHT - BOTTOM + 8, value);
+    const int first = (int)ceil(x->low / x->step), last = (int)floor(x->high / x->step);
+    for (int i = first; i <= last; i++)
+        buffer_format(page, "<text class=\"below\" x=\"%.1f\" y=\"%d\">%.5g</text>\n", x_at(x, i * x->step), HEIGHT - BOTTOM + 8, i * x->step);
 }
 
 /* A line, and dots where they do not crowd. */

@@ -218,7 +218,17 @@ enum simclr_status file_get(struct file_reader *reader, void *data, size_t size,
 
 enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err)
 {
-    return lseek(reader->fd, (off_t)offset, SEEK_SET) < 0 ? read_failed(reader->path, err) : file_get(reader, data, size, err);
+    for (size_t got = 0; got < size;) {
+        ssize_t n = pread(reader->fd, (char *)data + got, size - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return read_failed(reader->path, err);
+        if (n == 0)
+            return fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", reader->path);
+        got += (size_t)n;
+    }
+    return SIMCLR_OK;
 }
 
 void file_close(struct file_reader *reader)
