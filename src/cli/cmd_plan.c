@@ -37,7 +37,7 @@ static double forward_flop(const struct resnet *net)
 {
     double sum = 0;
     for (int i = 0; i < net->count; i++)
-        sum += forecast_flop(&net->nodes[i]);
+        sum += resnet_flop(&net->nodes[i]);
     return sum;
 }
 
@@ -80,7 +80,7 @@ static void print_run(const struct forecast *f)
            n->stem == STEM_CIFAR ? "cifar" : "imagenet", n->image_size, n->image_size, n->channels, (double)(encoder + head) / 1e6);
     printf("          (%.2f M of the encoder, %.2f M of the projection head)\n", (double)encoder / 1e6, (double)head / 1e6);
     printf("          %.3f GFLOP forward, %.2f a training step, of an image's two views\n", forward_flop(&f->net) / 1e9,
-           forecast_image_flop(&f->net) / 1e9);
+           resnet_image_flop(&f->net) / 1e9);
     printf("run       batches of %d: %llu steps an epoch, %llu in %d epoch%s\n", c->batch_size, (unsigned long long)f->steps_per_epoch,
            (unsigned long long)f->steps, c->epochs, c->epochs == 1 ? "" : "s");
 }
@@ -151,7 +151,7 @@ static void print_layers(const struct forecast *f, const struct forecast_times *
         snprintf(channels, sizeof channels, "%d > %d", s->c, s->k);
         if (node->kind == NODE_CONV)
             snprintf(kernel, sizeof kernel, "%dx%d/%d", s->r, s->r, s->stride);
-        double gflop = forecast_step_flop(node) / 1e9 * f->config.batch_size, seconds = t ? t->nodes[i].forward + t->nodes[i].backward : 0;
+        double gflop = resnet_step_flop(node) / 1e9 * f->config.batch_size, seconds = t ? t->nodes[i].forward + t->nodes[i].backward : 0;
         printf("%-22s%5d%11s%7s  %-17s%9.2f", name, s->ho, channels, kernel, algorithm(node), gflop);
         if (t)
             printf("%9.2f", 1e3 * seconds);
@@ -189,7 +189,7 @@ static json_t *json_layers(const struct forecast *f, const struct forecast_times
         layer_name(name, &f->net, node);
         json_t *layer = json_pack("{s:s, s:[i, i, i], s:[i, i, i], s:i, s:i, s:s, s:f}", "name", name, "input", s->h, s->w, s->c, "output",
                                   s->ho, s->wo, s->k, "kernel", s->r, "stride", s->stride, "algorithm", algorithm(node), "step_gflop",
-                                  forecast_step_flop(node) / 1e9 * f->config.batch_size);
+                                  resnet_step_flop(node) / 1e9 * f->config.batch_size);
         if (t) {
             json_object_set_new(layer, "forward_seconds", json_real(t->nodes[i].forward));
             json_object_set_new(layer, "backward_seconds", json_real(t->nodes[i].backward));
@@ -209,7 +209,7 @@ static enum simclr_status print_json(const struct forecast *f, const struct fore
         "network", "depth", c->network.depth, "width", c->network.width, "stem", c->network.stem == STEM_CIFAR ? "cifar" : "imagenet",
         "image_size", c->network.image_size, "encoder_parameters", (json_int_t)parameters(&f->net, false),
         "head_parameters", (json_int_t)parameters(&f->net, true), "forward_gflop", forward_flop(&f->net) / 1e9,
-        "step_gflop", forecast_image_flop(&f->net) / 1e9,
+        "step_gflop", resnet_image_flop(&f->net) / 1e9,
         "run", "batch_size", c->batch_size, "steps_per_epoch", (json_int_t)f->steps_per_epoch, "epochs", c->epochs, "steps",
         (json_int_t)f->steps, "memory", json_memory(f));
     if (plan && t)

@@ -63,6 +63,7 @@ enum simclr_status network_measure(struct network_size *size, const struct netwo
 
 int network_feature_dim(const struct network *network); /* of h */
 int network_out_dim(const struct network *network);     /* of z */
+double network_image_flop(const struct network *network); /* of an image in a training step: resnet_image_flop */
 size_t network_memory(const struct network *network);   /* bytes planned */
 const struct network_size *network_sizes(const struct network *network);
 

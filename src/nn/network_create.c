@@ -218,6 +218,11 @@ int network_out_dim(const struct network *network)
     return network->net.nodes[network->net.count - 1].shape.k;
 }
 
+double network_image_flop(const struct network *network)
+{
+    return resnet_image_flop(&network->net);
+}
+
 size_t network_memory(const struct network *network)
 {
     return network->arena.capacity;

@@ -206,3 +206,24 @@ enum simclr_status resnet_build(struct resnet *net, const struct network_config 
     add_head(net, config);
     return SIMCLR_OK;
 }
+
+double resnet_flop(const struct node *node)
+{
+    const struct conv_shape *s = &node->shape;
+    if (node->kind != NODE_CONV && node->kind != NODE_LINEAR)
+        return 0;
+    return 2.0 * s->r * s->r * s->c * s->k * s->ho * s->wo;
+}
+
+double resnet_step_flop(const struct node *node)
+{
+    return 2 * resnet_flop(node) * (node->input < 0 ? 2 : 3);
+}
+
+double resnet_image_flop(const struct resnet *net)
+{
+    double sum = 0;
+    for (int i = 0; i < net->count; i++)
+        sum += resnet_step_flop(&net->nodes[i]);
+    return sum;
+}

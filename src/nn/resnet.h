@@ -51,4 +51,10 @@ enum simclr_status resnet_build(struct resnet *net, const struct network_config 
  * element order, so values depend neither on the memory layout nor on threads. */
 void resnet_init(float *params, float *buffers, const struct resnet *net, const struct engine *engine, uint64_t seed);
 
+/* Floating-point operations of a convolution's or linear layer's direct algorithm: of one view forward; and of an image in a step, which is
+ * two views forward and backward by data and by weights, but the first layer's data. */
+double resnet_flop(const struct node *node);
+double resnet_step_flop(const struct node *node);
+double resnet_image_flop(const struct resnet *net); /* the latter of all nodes */
+
 #endif

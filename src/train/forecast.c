@@ -47,27 +47,6 @@ void forecast_close(struct forecast *f)
     run_data_close(&f->data);
 }
 
-double forecast_flop(const struct node *node)
-{
-    const struct conv_shape *s = &node->shape;
-    if (node->kind != NODE_CONV && node->kind != NODE_LINEAR)
-        return 0;
-    return 2.0 * s->r * s->r * s->c * s->k * s->ho * s->wo;
-}
-
-double forecast_step_flop(const struct node *node)
-{
-    return 2 * forecast_flop(node) * (node->input < 0 ? 2 : 3);
-}
-
-double forecast_image_flop(const struct resnet *net)
-{
-    double sum = 0;
-    for (int i = 0; i < net->count; i++)
-        sum += forecast_step_flop(&net->nodes[i]);
-    return sum;
-}
-
 /* ---- Time ---- */
 
 /* Of a step of some images, but for the last two: of an image. */
@@ -254,7 +233,7 @@ static enum simclr_status measure(const struct forecast *f, struct sample *s, st
 enum simclr_status forecast_measure(struct forecast *f, struct forecast_times *times, struct simclr_error *err)
 {
     struct sample first = {0}, few = {0}, s = {0};
-    double neighbours = 0, decoding, image_flop = forecast_image_flop(&f->net);
+    double neighbours = 0, decoding, image_flop = resnet_image_flop(&f->net);
     int few_images = min_int(f->config.batch_size, max_int(2, (int)(FEW_FLOP / image_flop)));
     few_images = in_passes(&f->config) ? min_int(2 * f->config.micro_batch, f->config.batch_size) : min_int(few_images, FEW_IMAGES);
     times->images = few_images;

@@ -21,12 +21,6 @@ enum simclr_status forecast_open(struct forecast *forecast, const struct train_c
                                  struct simclr_error *err);
 void forecast_close(struct forecast *forecast);
 
-/* Floating-point operations of a convolution's or linear layer's direct algorithm: of one view forward; and of an image in a step, which is
- * two views forward and backward by data and by weights, but the first layer's data. */
-double forecast_flop(const struct node *node);
-double forecast_step_flop(const struct node *node);
-double forecast_image_flop(const struct resnet *net); /* the latter of all nodes */
-
 /* Seconds. */
 struct forecast_times {
     int images;          /* of the steps that were measured; batch_size if those were whole ones */

@@ -33,7 +33,7 @@ struct trainer {
     double step_seconds, data_seconds; /* of this process's steps of the epoch; data's are added up over threads */
     uint64_t timed_images;             /* of those steps */
     double knn, effective_rank;
-    double image_flop;          /* forecast_image_flop */
+    double image_flop;          /* network_image_flop */
     size_t broken;              /* images listed as broken */
     bool collapse_told;
 

@@ -1,7 +1,6 @@
 /* A run is set up: its data, network and memory; and restored from its newest checkpoint. */
 #include "base/status.h"
 #include "train/config.h"
-#include "train/forecast.h"
 #include "train/init.h"
 #include "train/memory_limit.h"
 #include "train/trainer_internal.h"
@@ -61,7 +60,6 @@ void trainer_release(struct trainer *t)
 enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
 {
     size_t for_cache = 0;
-    struct resnet net;
     enum simclr_status status = run_data_open(&t->data, &t->config, t->engine, err);
     if (status == SIMCLR_OK)
         status = trainer_plan_steps(t, err);
@@ -70,11 +68,9 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
     t->config.network.seed = t->config.seed;
     if (status == SIMCLR_OK)
         status = trainer_allocate(t, err);
-    if (status == SIMCLR_OK)
-        status = resnet_build(&net, &t->config.network, err);
     if (status != SIMCLR_OK)
         return status;
-    t->image_flop = forecast_image_flop(&net);
+    t->image_flop = network_image_flop(t->network);
     run_data_cache(&t->data, t->config.cache, for_cache);
     t->settings = train_config_text(&t->config, true);
     if (!t->settings)
