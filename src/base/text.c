@@ -39,3 +39,8 @@ char *text_printable(char *out, size_t size, const char *text)
     out[used] = 0;
     return out;
 }
+
+const char *text_plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}

@@ -42,6 +42,9 @@ int cli_fail(enum simclr_status status, const struct simclr_error *err);
  * or cannot run here is SIMCLR_ERR_USAGE with the list of those that can. */
 enum simclr_status cli_engine(struct engine *engine, const char *isa, int threads, struct simclr_error *err);
 
+/* The same for work that signals stop: cli_catch_stop, and the engine asks cli_stopped. */
+enum simclr_status cli_engine_until_stopped(struct engine *engine, const char *isa, int threads, struct simclr_error *err);
+
 /* The option of a setting, and what it does: train_setting_set on its target, a struct train_config. */
 struct option cli_setting(const struct setting *setting, struct train_config *config);
 option_set_fn cli_set_setting;

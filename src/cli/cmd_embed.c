@@ -65,17 +65,12 @@ static enum simclr_status parse(struct embed_command *c, int argc, char **argv, 
     return SIMCLR_OK;
 }
 
-static const char *plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 static void summarize(const struct embed_command *c, const struct image_parts *parts, const struct embed_result *r)
 {
     char output[PATH_SIZE];
     int stem = (int)strlen(text_printable(output, sizeof output, c->output)) - 4;
     bool csv = strcmp(output + stem, ".csv") == 0;
-    printf("embedded %zu image%s into %s: %d numbers each, %s after step %llu\n", r->images, plural(r->images), output, r->dim,
+    printf("embedded %zu image%s into %s: %d numbers each, %s after step %llu\n", r->images, text_plural(r->images), output, r->dim,
            c->options.z ? "z" : "h", (unsigned long long)c->encoder.encoder.step);
     if (!csv)
         printf("names: %.*s.names.txt\n", stem, output);

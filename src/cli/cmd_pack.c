@@ -104,11 +104,9 @@ int cmd_pack(int argc, char **argv)
     enum simclr_status status = parse(&c, argc, argv, &err);
     if (status != SIMCLR_OK || c.help)
         return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
-    status = cli_engine(&engine, c.isa, c.threads, &err);
+    status = cli_engine_until_stopped(&engine, c.isa, c.threads, &err);
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
-    cli_catch_stop();
-    engine.stop = cli_stopped;
     if (c.no_data)
         printf("no DATA given: packing %s\n", c.config.data[0] ? c.config.data : "the generated set of shapes");
     struct progress progress = progress_begin(stdout);

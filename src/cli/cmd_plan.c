@@ -41,15 +41,13 @@ static double forward_flop(const struct resnet *net)
     return sum;
 }
 
-/* "layer1.0.conv1" from "layer1.0.conv1.weight" */
 static void layer_name(char name[64], const struct resnet *net, const struct node *node)
 {
     if (node->weight < 0) {
         strcpy(name, node->kind == NODE_MAXPOOL ? "maxpool" : "avgpool");
         return;
     }
-    snprintf(name, 64, "%s", net->params[node->weight].name);
-    *strrchr(name, '.') = 0;
+    strcpy(name, resnet_layer(net, node->weight, 1).text);
 }
 
 static const char *algorithm(const struct node *node)
@@ -272,11 +270,9 @@ int cmd_plan(int argc, char **argv)
     enum simclr_status status = run_options_parse(&c.options, &command, argc, argv, &err);
     if (status != SIMCLR_OK || c.options.help)
         return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
-    status = cli_engine(&engine, c.options.isa, c.options.threads, &err);
+    status = cli_engine_until_stopped(&engine, c.options.isa, c.options.threads, &err);
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
-    cli_catch_stop();
-    engine.stop = cli_stopped;
     status = forecast_open(&f, &c.options.config, &engine, &err);
     if (status == SIMCLR_OK)
         status = plan(&c, &f, &err);

@@ -134,9 +134,7 @@ static enum simclr_status check(void *ctx, const char **file, struct simclr_erro
     size_t length = p->output ? strlen(p->output) : 0;
     if (length < 4 || strcmp(p->output + length - 4, ".png") != 0)
         return fail(err, SIMCLR_ERR_USAGE, "name the picture to write: -o SHEET.png");
-    if (access(p->output, F_OK) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", p->output);
-    return SIMCLR_OK;
+    return file_must_be_new(p->output, "-o", err);
 }
 
 int cmd_preview(int argc, char **argv)
@@ -158,11 +156,8 @@ int cmd_preview(int argc, char **argv)
     if (status == SIMCLR_OK && p.options.help)
         return EXIT_DONE;
     if (status == SIMCLR_OK)
-        status = cli_engine(&engine, p.options.isa, p.options.threads, &err);
-    if (status == SIMCLR_OK) {
-        cli_catch_stop();
-        engine.stop = cli_stopped;
+        status = cli_engine_until_stopped(&engine, p.options.isa, p.options.threads, &err);
+    if (status == SIMCLR_OK)
         status = open_and_preview(&p, &engine, &err);
-    }
     return status == SIMCLR_OK ? EXIT_DONE : cli_fail(status, &err);
 }

@@ -52,11 +52,9 @@ static enum simclr_status parse(struct report_command *c, int argc, char **argv,
         return fail(err, SIMCLR_ERR_USAGE, "name the folder of a run, or one of its checkpoints");
     if (c->splits == IMAGES_ALL)
         return fail(err, SIMCLR_ERR_USAGE, "--split all: a report shows one split; name train, test or labelled");
-    if (access(c->output, F_OK) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", c->output);
     if (c->encoder.given.limit == 0)
         c->encoder.given.limit = IMAGES;
-    return SIMCLR_OK;
+    return file_must_be_new(c->output, "-o", err);
 }
 
 static enum simclr_status read_history(struct report *r, struct simclr_error *err)

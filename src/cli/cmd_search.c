@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "eval/duplicates.h"
 #include "eval/similarity.h"
+#include "io/file.h"
 #include "simd/kernels.h"
 
 #include <math.h>
@@ -68,9 +69,7 @@ static enum simclr_status check(const struct search_command *c, struct simclr_er
         return fail(err, SIMCLR_ERR_USAGE, "name images to look for, or --duplicates");
     if (c->count > ARGUMENTS && c->duplicates)
         return fail(err, SIMCLR_ERR_USAGE, "--duplicates compares the images of DATA with each other; leave %s out", c->arguments[ARGUMENTS]);
-    if (c->html && access(c->html, F_OK) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with --html", c->html);
-    return SIMCLR_OK;
+    return c->html ? file_must_be_new(c->html, "--html", err) : SIMCLR_OK;
 }
 
 static enum simclr_status parse(struct search_command *c, int argc, char **argv, struct simclr_error *err)

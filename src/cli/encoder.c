@@ -49,12 +49,8 @@ static void warn(void *ctx, bool warning, const char *text)
 
 enum simclr_status encoder_command_open(struct encoder_command *c, const char *run, struct simclr_error *err)
 {
-    enum simclr_status status = cli_engine(&c->engine, c->isa, c->threads, err);
-    if (status != SIMCLR_OK)
-        return status;
-    cli_catch_stop();
-    c->engine.stop = cli_stopped;
-    return encoder_open(&c->encoder, run, c->batch_size, &c->engine, warn, NULL, err);
+    enum simclr_status status = cli_engine_until_stopped(&c->engine, c->isa, c->threads, err);
+    return status != SIMCLR_OK ? status : encoder_open(&c->encoder, run, c->batch_size, &c->engine, warn, NULL, err);
 }
 
 struct image_source encoder_images(const struct encoder_command *c, const char *data)

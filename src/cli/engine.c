@@ -50,3 +50,13 @@ size_t cli_common_options(struct option options[CLI_COMMON_OPTIONS], const char 
     options[2] = (struct option){.name = "help", .letter = 'h', .group = group, .set = option_switch, .target = help, .help = "show this"};
     return CLI_COMMON_OPTIONS;
 }
+
+enum simclr_status cli_engine_until_stopped(struct engine *engine, const char *isa, int threads, struct simclr_error *err)
+{
+    enum simclr_status status = cli_engine(engine, isa, threads, err);
+    if (status == SIMCLR_OK) {
+        cli_catch_stop();
+        engine->stop = cli_stopped;
+    }
+    return status;
+}

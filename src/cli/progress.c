@@ -199,11 +199,6 @@ static void show_text(struct progress *p, const struct train_progress *t)
     }
 }
 
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 /* What is trained, once it is known that it can be. */
 static void show_run(struct progress *p, const struct train_progress *t)
 {
@@ -213,10 +208,10 @@ static void show_run(struct progress *p, const struct train_progress *t)
     if (c->network.width != 1)
         fprintf(p->out, " x %g", c->network.width);
     fprintf(p->out, ", %d px, batch %d, %d epoch%s of %llu step%s\n", c->network.image_size, c->batch_size, c->epochs,
-            plural((uint64_t)c->epochs), (unsigned long long)t->steps_per_epoch, plural(t->steps_per_epoch));
+            text_plural((uint64_t)c->epochs), (unsigned long long)t->steps_per_epoch, text_plural(t->steps_per_epoch));
     char data[8 * LINE];
     fprintf(p->out, "data: %s\n      %zu image%s to train on", c->data[0] ? text_printable(data, sizeof data, c->data) : "the generated set",
-            t->images, plural(t->images));
+            t->images, text_plural(t->images));
     if (t->queries > 0)
         fprintf(p->out, ", %zu others for kNN, %d class%s", t->queries, t->classes, t->classes == 1 ? "" : "es");
     else

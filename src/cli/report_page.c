@@ -47,13 +47,6 @@ static const char head[] =
     ".row small { display: block; color: var(--soft); font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere; }\n"
     "</style>\n";
 
-static void element(struct buffer *page, const char *tag, const char *text)
-{
-    buffer_format(page, "<%s>", tag);
-    html_text(page, text);
-    buffer_format(page, "</%s>\n", tag);
-}
-
 /* The last value of a figure that is there; NaN: none. */
 static double last_of(const struct history *h, const char *name)
 {
@@ -81,9 +74,9 @@ void report_begin(struct buffer *page, const struct report *r)
     char title[4200];
     buffer_add(page, head, sizeof head - 1);
     snprintf(title, sizeof title, "SimCLR run %s", r->run);
-    element(page, "title", title);
+    html_element(page, "title", title);
     buffer_format(page, "</head>\n<body>\n<header>\n");
-    element(page, "h1", title);
+    html_element(page, "h1", title);
     buffer_format(page, "<p>ResNet-%d, width %g, on images of %d &#215; %d &#215; %d, after %llu steps in batches of %d. Images of this page: ",
                   c->network.depth, c->network.width, c->network.image_size, c->network.image_size, c->network.channels,
                   (unsigned long long)r->encoder->step, c->batch_size);

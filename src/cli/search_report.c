@@ -51,11 +51,6 @@ static const struct neighbour *ranked_of(const struct search_neighbours *f, size
     return f->ranked + query * (size_t)f->k;
 }
 
-static const char *plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 /* ---- For people ---- */
 
 void print_neighbours(const struct search_images *images, const struct search_neighbours *f)
@@ -75,7 +70,7 @@ void print_neighbours(const struct search_images *images, const struct search_ne
 
 static void groups_summary(char text[SUMMARY], const struct search_images *images, const struct search_groups *g)
 {
-    snprintf(text, SUMMARY, "%zu group%s of near-duplicates: %zu of the %zu images of %.4000s, cosine %g or more", g->count, plural(g->count),
+    snprintf(text, SUMMARY, "%zu group%s of near-duplicates: %zu of the %zu images of %.4000s, cosine %g or more", g->count, text_plural(g->count),
              g->first[g->count], images->bank->rows, images->data, g->threshold);
 }
 

@@ -61,11 +61,8 @@ enum simclr_status bank_compute(struct bank *bank, struct network *network, cons
         struct filling filling = {.bank = bank, .part = (uint8_t)i};
         status = features_walk(network, parts[i].loader, batch, false, fill, &filling, &progress, err);
     }
-    if (status == SIMCLR_OK && bank->rows == 0) {
-        const char *const *messages;
-        size_t n = loader_broken(parts[0].loader, &messages);
-        status = fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", total, n && messages ? messages[0] : "");
-    }
+    if (status == SIMCLR_OK && bank->rows == 0)
+        status = features_none_readable(parts[0].loader, err);
     if (status == SIMCLR_OK)
         normalize_rows(engine, bank->x, bank->rows, bank->d);
     else

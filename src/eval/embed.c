@@ -89,13 +89,6 @@ static enum simclr_status take(void *ctx, const struct features_pass *pass, stru
     return status;
 }
 
-static enum simclr_status none_readable(const struct image_part *part, struct simclr_error *err)
-{
-    const char *const *messages;
-    size_t n = loader_broken(part->loader, &messages);
-    return fail(err, SIMCLR_ERR_FORMAT, "none of the images can be read; %s", n && messages ? messages[0] : "");
-}
-
 static enum simclr_status put_header(struct embedding *e, struct simclr_error *err)
 {
     buffer_clear(&e->text);
@@ -123,7 +116,7 @@ static enum simclr_status put_rows(struct embedding *e, struct network *network,
         e->part = &parts[i];
         status = features_walk(network, parts[i].loader, e->options->batch, e->options->z, take, e, &progress, err);
     }
-    return status == SIMCLR_OK && e->result->images == 0 ? none_readable(&parts[0], err) : status;
+    return status == SIMCLR_OK && e->result->images == 0 ? features_none_readable(parts[0].loader, err) : status;
 }
 
 static void begin(struct embedding *e, struct network *network, const struct image_part *parts, int count)
@@ -180,8 +173,9 @@ static enum simclr_status check_names(struct embedding *e, struct simclr_error *
         return fail(err, SIMCLR_ERR_USAGE, "-o %.200s: the name of the file ends in .npy or .csv; - prints CSV", e->output);
     for (int file = 0; file < FILES; file++) {
         name_file(path, e, file);
-        if (concerns(e, file) && access(path, F_OK) == 0)
-            return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", path);
+        enum simclr_status status = concerns(e, file) ? file_must_be_new(path, "-o", err) : SIMCLR_OK;
+        if (status != SIMCLR_OK)
+            return status;
     }
     const char *slash = strrchr(e->output, '/');
     snprintf(path, PATH_SIZE, "%.*s", slash ? (int)(slash - e->output) : 0, e->output);

@@ -57,3 +57,10 @@ enum simclr_status features_compute(struct network *network, struct loader *load
                          .labels = labels};
     return features_walk(network, loader, batch, z != NULL, gather, &g, progress, err);
 }
+
+enum simclr_status features_none_readable(struct loader *loader, struct simclr_error *err)
+{
+    const char *const *messages;
+    size_t n = loader_broken(loader, &messages);
+    return fail(err, SIMCLR_ERR_FORMAT, "none of the images can be read; %s", n && messages ? messages[0] : "");
+}

@@ -25,4 +25,7 @@ enum simclr_status features_walk(struct network *network, struct loader *loader,
 enum simclr_status features_compute(struct network *network, struct loader *loader, float *h, float *z, int *labels, int batch,
                                     struct image_progress *progress, struct simclr_error *err);
 
+/* The error of a set whose images are all broken, with the reason of the first. */
+enum simclr_status features_none_readable(struct loader *loader, struct simclr_error *err);
+
 #endif

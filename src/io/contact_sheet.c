@@ -21,26 +21,18 @@ static const char head[] =
     "small { display: block; color: var(--soft); font-size: .75rem; overflow-wrap: anywhere; }\n"
     "</style>\n";
 
-/* <tag>text</tag> */
-static void element(struct buffer *page, const char *tag, const char *text)
-{
-    buffer_format(page, "<%s>", tag);
-    html_text(page, text);
-    buffer_format(page, "</%s>\n", tag);
-}
-
 void sheet_begin(struct buffer *page, const char *title, const char *summary)
 {
     buffer_add(page, head, sizeof head - 1);
-    element(page, "title", title);
-    element(page, "h1", title);
-    element(page, "p", summary);
+    html_element(page, "title", title);
+    html_element(page, "h1", title);
+    html_element(page, "p", summary);
 }
 
 void sheet_row(struct buffer *page, const char *heading)
 {
     buffer_format(page, "<section>\n");
-    element(page, "h2", heading);
+    html_element(page, "h2", heading);
     buffer_format(page, "<ul>\n");
 }
 
@@ -54,9 +46,9 @@ void sheet_cell(struct buffer *page, const struct buffer *jpeg, const char *name
     } else
         buffer_format(page, "<span class=\"none\">cannot be shown</span>");
     if (caption)
-        element(page, "b", caption);
+        html_element(page, "b", caption);
     if (name)
-        element(page, "small", name);
+        html_element(page, "small", name);
     buffer_format(page, "</li>\n");
 }
 
@@ -64,7 +56,7 @@ void sheet_row_end(struct buffer *page, const char *note)
 {
     buffer_format(page, "</ul>\n");
     if (note)
-        element(page, "p", note);
+        html_element(page, "p", note);
     buffer_format(page, "</section>\n");
 }
 

@@ -201,22 +201,7 @@ enum simclr_status file_open(struct file_reader *reader, const char *path, struc
     return status;
 }
 
-enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err)
-{
-    for (size_t got = 0; got < size;) {
-        ssize_t n = read(reader->fd, (char *)data + got, size - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return read_failed(reader->path, err);
-        if (n == 0)
-            return fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", reader->path);
-        got += (size_t)n;
-    }
-    return SIMCLR_OK;
-}
-
-enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err)
+enum simclr_status file_get_at(const struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err)
 {
     for (size_t got = 0; got < size;) {
         ssize_t n = pread(reader->fd, (char *)data + got, size - got, (off_t)(offset + got));
@@ -228,6 +213,20 @@ enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *
             return fail(err, SIMCLR_ERR_IO, "%s shrank while it was read", reader->path);
         got += (size_t)n;
     }
+    return SIMCLR_OK;
+}
+
+enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err)
+{
+    enum simclr_status status = file_get_at(reader, reader->at, data, size, err);
+    reader->at += size;
+    return status;
+}
+
+enum simclr_status file_must_be_new(const char *path, const char *option, struct simclr_error *err)
+{
+    if (access(path, F_OK) == 0)
+        return fail(err, SIMCLR_ERR_USAGE, "%.300s is there already; remove it or choose another name with %s", path, option);
     return SIMCLR_OK;
 }
 

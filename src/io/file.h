@@ -36,14 +36,17 @@ enum simclr_status file_append(const char *path, const void *data, size_t size, 
 struct file_reader {
     const char *path;
     int fd;
-    size_t size;
+    size_t size, at; /* at: where file_get goes on */
 };
 enum simclr_status file_open(struct file_reader *reader, const char *path, struct simclr_error *err);
 /* The next `size` bytes; it is an error if there are fewer. */
 enum simclr_status file_get(struct file_reader *reader, void *data, size_t size, struct simclr_error *err);
 /* Those from byte `offset` on; what follows is next. */
-enum simclr_status file_get_at(struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err);
+enum simclr_status file_get_at(const struct file_reader *reader, size_t offset, void *data, size_t size, struct simclr_error *err);
 void file_close(struct file_reader *reader);
+
+/* SIMCLR_ERR_USAGE when there is something at path, which is written only where nothing is; option is what names it: "-o". */
+enum simclr_status file_must_be_new(const char *path, const char *option, struct simclr_error *err);
 
 /* Reads a whole file of at most `most` bytes; *data is freed with free() and has a zero byte after its end. */
 enum simclr_status file_read(void **data, size_t *size, const char *path, size_t most, struct simclr_error *err);

@@ -36,6 +36,13 @@ void html_text(struct buffer *page, const char *text)
     free(shown);
 }
 
+void html_element(struct buffer *page, const char *tag, const char *text)
+{
+    buffer_format(page, "<%s>", tag);
+    html_text(page, text);
+    buffer_format(page, "</%s>\n", tag);
+}
+
 void html_data_uri(struct buffer *page, const char *type, const struct buffer *file)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

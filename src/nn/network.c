@@ -22,13 +22,10 @@ void network_watch(struct network *network, watch_fn *watch, void *ctx)
     network->watch_ctx = ctx;
 }
 
-/* "layer1.0.bn2" from "layer1.0.bn2.weight", and "layer1.0" with two ends cut. */
 static struct watched watched_layer(const struct network *n, int param, int ends, const char *tensor, bool backward)
 {
     struct watched w = {.tensor = tensor, .backward = backward};
-    snprintf(w.layer, sizeof w.layer, "%s", n->net.params[param].name);
-    for (char *end; ends > 0 && (end = strrchr(w.layer, '.')); ends--)
-        *end = 0;
+    strcpy(w.layer, resnet_layer(&n->net, param, ends).text);
     return w;
 }
 

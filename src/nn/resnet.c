@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { TENSOR_ALIGN = 16, MAX_IMAGE_SIZE = 8192, MAX_OUT_DIM = 65536 };
 
@@ -205,6 +206,15 @@ enum simclr_status resnet_build(struct resnet *net, const struct network_config 
     net->feature = push_node(net, make_node(NODE_AVGPOOL, pool), last);
     add_head(net, config);
     return SIMCLR_OK;
+}
+
+struct layer_name resnet_layer(const struct resnet *net, int param, int ends)
+{
+    struct layer_name name;
+    strcpy(name.text, net->params[param].name);
+    for (char *end; ends > 0 && (end = strrchr(name.text, '.')); ends--)
+        *end = 0;
+    return name;
 }
 
 double resnet_flop(const struct node *node)

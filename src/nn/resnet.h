@@ -51,6 +51,12 @@ enum simclr_status resnet_build(struct resnet *net, const struct network_config 
  * element order, so values depend neither on the memory layout nor on threads. */
 void resnet_init(float *params, float *buffers, const struct resnet *net, const struct engine *engine, uint64_t seed);
 
+/* The layer that a parameter belongs to: "layer1.0.bn2" of "layer1.0.bn2.weight"; ends 2: its block, "layer1.0". */
+struct layer_name {
+    char text[sizeof((struct tensor_info *)0)->name];
+};
+struct layer_name resnet_layer(const struct resnet *net, int param, int ends);
+
 /* Floating-point operations of a convolution's or linear layer's direct algorithm: of one view forward; and of an image in a step, which is
  * two views forward and backward by data and by weights, but the first layer's data. */
 double resnet_flop(const struct node *node);

@@ -1,6 +1,7 @@
 #include "train/export.h"
 
 #include "base/status.h"
+#include "io/file.h"
 #include "io/number.h"
 #include "train/tensor_file.h"
 
@@ -30,9 +31,7 @@ enum simclr_status export_check(const char *path, struct simclr_error *err)
 {
     if (!writer_of(path))
         return fail(err, SIMCLR_ERR_USAGE, "-o %.300s: the file's name must end in .safetensors or .onnx", path);
-    if (access(path, F_OK) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%.300s is there already; remove it or choose another name with -o", path);
-    return SIMCLR_OK;
+    return file_must_be_new(path, "-o", err);
 }
 
 enum simclr_status export_encoder(const char *path, struct encoder *encoder, bool head, struct simclr_error *err)

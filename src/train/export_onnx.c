@@ -57,26 +57,13 @@ static void set_window(struct onnx_node *node, int side, int stride, int pad)
     node->attributes[node->attribute_count++] = (struct onnx_attribute){.name = "pads", .count = 4, .ints = {pad, pad, pad, pad}};
 }
 
-/* "layer1.0.bn1.weight" -> "layer1.0.bn1" */
-struct module {
-    char name[sizeof((struct tensor_info *)0)->name];
-};
-
-static struct module module_of(const struct graph *g, int weight)
-{
-    struct module module;
-    strcpy(module.name, g->net->params[weight].name);
-    *strrchr(module.name, '.') = 0;
-    return module;
-}
-
 /* What may follow a convolution or a linear layer; returns the name of the last output. */
-static const char *add_norm_sum_relu(struct graph *g, const struct node *node, struct module module, const char *value)
+static const char *add_norm_sum_relu(struct graph *g, const struct node *node, struct layer_name module, const char *value)
 {
     const struct resnet *net = g->net;
     if (node->norm) {
-        module = module_of(g, node->gain);
-        struct onnx_node *norm = add_operator(g, "BatchNormalization", module.name, "", value); /* its default epsilon, 1e-5, is ours */
+        module = resnet_layer(g->net, node->gain, 1);
+        struct onnx_node *norm = add_operator(g, "BatchNormalization", module.text, "", value); /* its default epsilon, 1e-5, is ours */
         add_input(norm, net->params[node->gain].name);
         add_input(norm, net->params[node->gain + 1].name);
         add_input(norm, net->buffers[node->running].name);
@@ -84,17 +71,17 @@ static const char *add_norm_sum_relu(struct graph *g, const struct node *node, s
         value = norm->output;
     }
     if (node->residual >= 0) {
-        struct onnx_node *sum = add_operator(g, "Add", module.name, ".add", value);
+        struct onnx_node *sum = add_operator(g, "Add", module.text, ".add", value);
         add_input(sum, g->values[node->residual]);
         value = sum->output;
     }
-    return node->relu ? add_operator(g, "Relu", module.name, ".relu", value)->output : value;
+    return node->relu ? add_operator(g, "Relu", module.text, ".relu", value)->output : value;
 }
 
 static const char *add_conv(struct graph *g, const struct node *node, const char *input)
 {
-    struct module module = module_of(g, node->weight);
-    struct onnx_node *conv = add_operator(g, "Conv", module.name, "", input);
+    struct layer_name module = resnet_layer(g->net, node->weight, 1);
+    struct onnx_node *conv = add_operator(g, "Conv", module.text, "", input);
     add_input(conv, g->net->params[node->weight].name);
     set_window(conv, node->shape.r, node->shape.stride, node->shape.pad);
     return add_norm_sum_relu(g, node, module, conv->output);
@@ -102,8 +89,8 @@ static const char *add_conv(struct graph *g, const struct node *node, const char
 
 static const char *add_linear(struct graph *g, const struct node *node, bool last, const char *input)
 {
-    struct module module = module_of(g, node->weight);
-    struct onnx_node *linear = add_operator(g, "Gemm", last ? PROJECTION : module.name, "", input);
+    struct layer_name module = resnet_layer(g->net, node->weight, 1);
+    struct onnx_node *linear = add_operator(g, "Gemm", last ? PROJECTION : module.text, "", input);
     add_input(linear, g->net->params[node->weight].name);
     add_input(linear, g->net->params[node->bias].name);
     set_int(linear, "transB", 1); /* the weight is (out, in) */

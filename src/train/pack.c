@@ -86,7 +86,7 @@ static enum simclr_status check_names(const struct pack *p, struct simclr_error 
     if (n > PATH_SIZE - 64)
         return fail(err, SIMCLR_ERR_USAGE, "-o: the path is too long");
     if (any_file(path, p, is_there, true))
-        return fail(err, SIMCLR_ERR_USAGE, "%s is there already; remove it or choose another name with -o", path);
+        return file_must_be_new(path, "-o", err);
     const char *slash = strrchr(p->output, '/');
     snprintf(path, PATH_SIZE, "%.*s", slash ? (int)(slash - p->output) : 0, p->output);
     return path[0] ? folder_create(path, err) : SIMCLR_OK;

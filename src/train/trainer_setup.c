@@ -151,10 +151,10 @@ static enum simclr_status check_init(struct trainer *t, struct simclr_error *err
     struct init_file init;
     if (!t->config.init[0])
         return SIMCLR_OK;
-    enum simclr_status status = init_open(&init, t->config.init, t->network, NULL);
+    enum simclr_status status = init_open(&init, t->config.init, t->network, err);
     if (status == SIMCLR_ERR_IO)
         status = SIMCLR_OK;
-    else if (status != SIMCLR_OK || init.fingerprint != t->state.init)
+    else if (status != SIMCLR_ERR_MEMORY && (status != SIMCLR_OK || init.fingerprint != t->state.init))
         status = fail(err, SIMCLR_ERR_USAGE, "%s did not begin with the weights of --init %.200s; leave that out to go on, or train anew with "
                       "-o ANOTHER", t->run, t->config.init);
     init_close(&init);
