@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, OPTIONS = 4 + ENCODER_OPTIONS, MOST_ARGUMENTS = 4096 };
+enum { PATH_SIZE = 4096, MOST_ARGUMENTS = 4096 };
 
 struct embed_command {
     struct encoder_command encoder;
@@ -21,20 +21,17 @@ struct embed_command {
     struct embed_options options;
 };
 
-static void help(const struct option *options, size_t count)
-{
-    printf("Usage: simclr embed RUN [DATA | IMAGE...] -o F.npy [OPTION...]\n\n"
-           "Computes the features of images with the encoder of RUN, a run's folder or one checkpoint: the\n"
-           "vector h behind the average pooling, which other programs may cluster, search or classify. DATA\n"
-           "is what train takes, or image files; without it the images of the run. They are resized as for\n"
-           "evaluation. A row's bits depend on no ISA, threads or --batch-size.\n\n"
-           "  F.npy           (N, D) float32, for numpy.load, in DATA's order\n"
-           "  F.names.txt     the images' names, a line a row; F.labels.npy (N) int64, where DATA has labels\n"
-           "  F.broken.txt    files that could not be read: they have no row\n"
-           "or F.csv          name, label and numbers in one file; -o - prints that\n\n"
-           "The files appear when all are whole; none is overwritten.\n");
-    options_help(stdout, options, count);
-}
+static const char usage[] =
+    "Usage: simclr embed RUN [DATA | IMAGE...] -o F.npy [OPTION...]\n\n"
+    "Computes the features of images with the encoder of RUN, a run's folder or one checkpoint: the\n"
+    "vector h behind the average pooling, which other programs may cluster, search or classify. DATA\n"
+    "is what train takes, or image files; without it the images of the run. They are resized as for\n"
+    "evaluation. A row's bits depend on no ISA, threads or --batch-size.\n\n"
+    "  F.npy           (N, D) float32, for numpy.load, in DATA's order\n"
+    "  F.names.txt     the images' names, a line a row; F.labels.npy (N) int64, where DATA has labels\n"
+    "  F.broken.txt    files that could not be read: they have no row\n"
+    "or F.csv          name, label and numbers in one file; -o - prints that\n\n"
+    "The files appear when all are whole; none is overwritten.\n";
 
 static enum simclr_status parse(struct embed_command *c, int argc, char **argv, struct simclr_error *err)
 {
@@ -47,17 +44,11 @@ static enum simclr_status parse(struct embed_command *c, int argc, char **argv, 
          .help = "make each row's length 1"},
         split_option(&c->splits),
     };
-    struct option options[OPTIONS];
-    memcpy(options, own, sizeof own);
-    size_t n = sizeof own / sizeof own[0];
-    n += encoder_options(options + n, &c->encoder);
-    enum simclr_status status = options_parse(argc, argv, options, n, "simclr embed", c->arguments, MOST_ARGUMENTS, &c->count, err);
-    if (status != SIMCLR_OK)
+    const struct encoder_usage line = {.name = "simclr embed", .text = usage, .own = own, .own_count = sizeof own / sizeof own[0],
+                                       .arguments = c->arguments, .most = MOST_ARGUMENTS};
+    enum simclr_status status = encoder_command_parse(&c->encoder, &line, argc, argv, &c->count, err);
+    if (status != SIMCLR_OK || c->encoder.help)
         return status;
-    if (c->encoder.help) {
-        help(options, n);
-        return SIMCLR_OK;
-    }
     if (c->count == 0)
         return fail(err, SIMCLR_ERR_USAGE, "name the folder of a run, or one of its checkpoints");
     if (!c->output)

@@ -9,53 +9,41 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { OWN_OPTIONS = 4, MOST_OPTIONS = OWN_OPTIONS + ENCODER_OPTIONS };
-
 struct eval_command {
     struct encoder_command encoder;
     const char *run, *data;
     bool untrained, per_class, json;
 };
 
-static size_t list_options(struct option options[MOST_OPTIONS], struct eval_command *c)
-{
-    static const char group[] = "Options";
-    options[0] = (struct option){.name = "untrained", .group = group, .set = option_switch, .target = &c->untrained,
-                                 .help = "also judge the weights that the run began with, for comparison"};
-    options[1] = (struct option){.name = "per-class", .group = group, .set = option_switch, .target = &c->per_class,
-                                 .help = "also show the probe's accuracy for each class"};
-    options[2] = (struct option){.name = "json", .group = group, .set = option_switch, .target = &c->json,
-                                 .help = "print all figures as JSON; progress goes to stderr"};
-    options[3] = cli_setting(train_setting_find("seed"), &c->encoder.given);
-    options[3].group = group;
-    options[3].help = "of the images that choose the probe's regularisation [0]";
-    return OWN_OPTIONS + encoder_options(options + OWN_OPTIONS, &c->encoder);
-}
-
-static void help(const struct option *options, size_t count)
-{
-    printf("Usage: simclr eval RUN [DATA] [OPTION...]\n\n"
-           "Judges a frozen encoder by how well simple classifiers do on its features h, and on the\n"
-           "projections z: kNN over several k and T, and a linear probe (logistic regression by L-BFGS on\n"
-           "standardised features, regularised as suits a tenth of its training images best). RUN is a\n"
-           "run's folder or one of its checkpoints; DATA is what train takes, with labels; without it the\n"
-           "run's own. Classifiers are tested on DATA's test split, else on one image in ten that is held\n"
-           "out. Nothing is trained but the classifiers, and nothing is written.\n");
-    options_help(stdout, options, count);
-}
+static const char usage[] =
+    "Usage: simclr eval RUN [DATA] [OPTION...]\n\n"
+    "Judges a frozen encoder by how well simple classifiers do on its features h, and on the\n"
+    "projections z: kNN over several k and T, and a linear probe (logistic regression by L-BFGS on\n"
+    "standardised features, regularised as suits a tenth of its training images best). RUN is a\n"
+    "run's folder or one of its checkpoints; DATA is what train takes, with labels; without it the\n"
+    "run's own. Classifiers are tested on DATA's test split, else on one image in ten that is held\n"
+    "out. Nothing is trained but the classifiers, and nothing is written.\n";
 
 static enum simclr_status parse(struct eval_command *c, int argc, char **argv, struct simclr_error *err)
 {
-    struct option options[MOST_OPTIONS];
+    struct option own[] = {
+        {.name = "untrained", .group = "Options", .set = option_switch, .target = &c->untrained,
+         .help = "also judge the weights that the run began with, for comparison"},
+        {.name = "per-class", .group = "Options", .set = option_switch, .target = &c->per_class,
+         .help = "also show the probe's accuracy for each class"},
+        {.name = "json", .group = "Options", .set = option_switch, .target = &c->json,
+         .help = "print all figures as JSON; progress goes to stderr"},
+        cli_setting(train_setting_find("seed"), &c->encoder.given),
+    };
+    own[3].group = "Options";
+    own[3].help = "of the images that choose the probe's regularisation [0]";
     const char *rest[2] = {NULL, NULL};
-    size_t rest_count, n = list_options(options, c);
-    enum simclr_status status = options_parse(argc, argv, options, n, "simclr eval", rest, 2, &rest_count, err);
-    if (status != SIMCLR_OK)
+    size_t rest_count;
+    const struct encoder_usage line = {.name = "simclr eval", .text = usage, .own = own, .own_count = sizeof own / sizeof own[0],
+                                       .arguments = rest, .most = 2};
+    enum simclr_status status = encoder_command_parse(&c->encoder, &line, argc, argv, &rest_count, err);
+    if (status != SIMCLR_OK || c->encoder.help)
         return status;
-    if (c->encoder.help) {
-        help(options, n);
-        return SIMCLR_OK;
-    }
     if (rest_count == 0)
         return fail(err, SIMCLR_ERR_USAGE, "name the run to judge: simclr eval RUN [DATA]");
     c->run = rest[0];

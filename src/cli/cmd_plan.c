@@ -1,5 +1,6 @@
 /* simclr plan: what a run will take, before it is begun. */
 #include "cli/cli.h"
+#include "cli/print_json.h"
 #include "cli/progress.h"
 #include "cli/run_options.h"
 
@@ -9,7 +10,6 @@
 #include "simd/kernels.h"
 #include "train/forecast.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,7 +197,7 @@ static json_t *json_layers(const struct forecast *f, const struct forecast_times
     return layers;
 }
 
-static enum simclr_status print_json(const struct forecast *f, const struct forecast_times *t, bool layers, struct simclr_error *err)
+static enum simclr_status print_plan(const struct forecast *f, const struct forecast_times *t, bool layers, struct simclr_error *err)
 {
     const struct train_config *c = &f->config;
     json_t *plan = json_pack(
@@ -217,13 +217,7 @@ static enum simclr_status print_json(const struct forecast *f, const struct fore
             "epoch_seconds", t->epoch, "first_epoch_seconds", t->first_epoch, "evaluation_seconds", t->evaluation, "total_seconds", t->total));
     if (plan && layers)
         json_object_set_new(plan, "layers", json_layers(f, t));
-    char *text = json_dumps(plan, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(plan);
-    if (!text)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to print the plan");
-    puts(text);
-    free(text);
-    return SIMCLR_OK;
+    return print_json(plan, err);
 }
 
 static enum simclr_status plan(const struct plan_command *c, struct forecast *f, struct simclr_error *err)
@@ -241,7 +235,7 @@ static enum simclr_status plan(const struct plan_command *c, struct forecast *f,
         return status;
     const struct forecast_times *t = c->measure ? &times : NULL;
     if (c->json)
-        return print_json(f, t, c->layers, err);
+        return print_plan(f, t, c->layers, err);
     if (t)
         print_time(f, t);
     if (c->layers)

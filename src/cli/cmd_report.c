@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, OPTIONS = 2 + ENCODER_OPTIONS, IMAGES = 2000 };
+enum { PATH_SIZE = 4096, IMAGES = 2000 };
 
 struct report_command {
     struct encoder_command encoder;
@@ -21,33 +21,26 @@ struct report_command {
     enum image_splits splits;
 };
 
-static void help(const struct option *options, size_t count)
-{
-    printf("Usage: simclr report RUN [DATA] [-o REPORT.html] [OPTION...]\n\n"
-           "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, a\n"
-           "map of the embedding with pictures, nearest neighbours, what the augmentations do, settings, machine\n"
-           "and time. Images are those of DATA, else of the run. But for machine and time the bytes depend on\n"
-           "no ISA, threads or --batch-size.\n");
-    options_help(stdout, options, count);
-}
+static const char usage[] =
+    "Usage: simclr report RUN [DATA] [-o REPORT.html] [OPTION...]\n\n"
+    "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, a\n"
+    "map of the embedding with pictures, nearest neighbours, what the augmentations do, settings, machine\n"
+    "and time. Images are those of DATA, else of the run. But for machine and time the bytes depend on\n"
+    "no ISA, threads or --batch-size.\n";
 
 static enum simclr_status parse(struct report_command *c, int argc, char **argv, struct simclr_error *err)
 {
-    struct option options[OPTIONS];
-    options[0] = (struct option){.name = "output", .letter = 'o', .group = "Options", .value = "REPORT.html", .set = option_text,
-                                 .target = &c->output, .help = "the page to write; it must not be there yet [report.html]"};
-    options[1] = split_option(&c->splits);
-    size_t n = 2 + encoder_options(options + 2, &c->encoder);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(options[i].name, "limit") == 0)
-            options[i].help = "show at most N images of DATA, spread over it [2000]";
-    enum simclr_status status = options_parse(argc, argv, options, n, "simclr report", c->arguments, 2, &c->count, err);
-    if (status != SIMCLR_OK)
+    const struct option own[] = {
+        {.name = "output", .letter = 'o', .group = "Options", .value = "REPORT.html", .set = option_text, .target = &c->output,
+         .help = "the page to write; it must not be there yet [report.html]"},
+        split_option(&c->splits),
+    };
+    const struct encoder_usage line = {.name = "simclr report", .text = usage, .own = own, .own_count = sizeof own / sizeof own[0],
+                                       .limit_help = "show at most N images of DATA, spread over it [2000]", .arguments = c->arguments,
+                                       .most = 2};
+    enum simclr_status status = encoder_command_parse(&c->encoder, &line, argc, argv, &c->count, err);
+    if (status != SIMCLR_OK || c->encoder.help)
         return status;
-    if (c->encoder.help) {
-        help(options, n);
-        return SIMCLR_OK;
-    }
     if (c->count == 0)
         return fail(err, SIMCLR_ERR_USAGE, "name the folder of a run, or one of its checkpoints");
     if (c->splits == IMAGES_ALL)

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTIONS = 7 + ENCODER_OPTIONS, MOST_ARGUMENTS = 4096, ARGUMENTS = 2 /* RUN and DATA, before the images */ };
+enum { MOST_ARGUMENTS = 4096, ARGUMENTS = 2 /* RUN and DATA, before the images */ };
 
 /* Of 120 photographs and copies of them, resized to 60 % or compressed to JPEG quality 40, under an encoder trained for 60 steps: 98 in 100
  * copies had 0.9994 or more, no two others more than 0.9981. Copies cut by a twentieth (0.987 or more) lie among the others. */
@@ -47,19 +47,16 @@ static enum simclr_status set_threshold(const struct option *option, const char 
     return SIMCLR_OK;
 }
 
-static void help(const struct option *options, size_t count)
-{
-    printf("Usage: simclr search RUN DATA IMAGE... [OPTION...]\n"
-           "       simclr search RUN DATA --duplicates [OPTION...]\n\n"
-           "Finds the images of DATA that are most similar to each IMAGE, by the cosine of their features h\n"
-           "under the encoder of RUN (a run's folder or one checkpoint), or groups of near-duplicates in DATA:\n"
-           "images that a chain of similar ones joins (by default copies, resized or compressed anew; a lower\n"
-           "--threshold finds more and errs more). DATA is what train takes. The result depends on no ISA,\n"
-           "threads or --batch-size.\n\n"
-           "  simclr embed RUN DATA -o F.npy               computes the features once,\n"
-           "  simclr search RUN DATA --index F.npy IMAGE   then a search takes no time\n");
-    options_help(stdout, options, count);
-}
+static const char usage[] =
+    "Usage: simclr search RUN DATA IMAGE... [OPTION...]\n"
+    "       simclr search RUN DATA --duplicates [OPTION...]\n\n"
+    "Finds the images of DATA that are most similar to each IMAGE, by the cosine of their features h\n"
+    "under the encoder of RUN (a run's folder or one checkpoint), or groups of near-duplicates in DATA:\n"
+    "images that a chain of similar ones joins (by default copies, resized or compressed anew; a lower\n"
+    "--threshold finds more and errs more). DATA is what train takes. The result depends on no ISA,\n"
+    "threads or --batch-size.\n\n"
+    "  simclr embed RUN DATA -o F.npy               computes the features once,\n"
+    "  simclr search RUN DATA --index F.npy IMAGE   then a search takes no time\n";
 
 static enum simclr_status check(const struct search_command *c, struct simclr_error *err)
 {
@@ -88,17 +85,10 @@ static enum simclr_status parse(struct search_command *c, int argc, char **argv,
          .help = "features of DATA that 'simclr embed' computed"},
         split_option(&c->splits),
     };
-    struct option options[OPTIONS];
-    memcpy(options, own, sizeof own);
-    size_t n = sizeof own / sizeof own[0];
-    n += encoder_options(options + n, &c->encoder);
-    enum simclr_status status = options_parse(argc, argv, options, n, "simclr search", c->arguments, MOST_ARGUMENTS, &c->count, err);
-    if (status != SIMCLR_OK)
-        return status;
-    if (!c->encoder.help)
-        return check(c, err);
-    help(options, n);
-    return SIMCLR_OK;
+    const struct encoder_usage line = {.name = "simclr search", .text = usage, .own = own, .own_count = sizeof own / sizeof own[0],
+                                       .arguments = c->arguments, .most = MOST_ARGUMENTS};
+    enum simclr_status status = encoder_command_parse(&c->encoder, &line, argc, argv, &c->count, err);
+    return status != SIMCLR_OK || c->encoder.help ? status : check(c, err);
 }
 
 /* ---- Neighbours ---- */

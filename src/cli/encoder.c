@@ -9,18 +9,34 @@
 enum { BATCH = 64 };
 static const struct option_range batch_range = {1, 65536};
 
-size_t encoder_options(struct option options[ENCODER_OPTIONS], struct encoder_command *c)
+enum { OPTIONS = 3 + CLI_COMMON_OPTIONS };
+
+static size_t list_options(struct option options[OPTIONS], struct encoder_command *c, const char *limit_help)
 {
     static const char group[] = "Options";
     c->batch_size = BATCH;
     options[0] = (struct option){.name = "batch-size", .letter = 'b', .group = group, .value = "N", .set = option_int, .target = &c->batch_size,
                                  .data = &batch_range, .help = "images a pass: memory and speed, never a result [64]"};
     options[1] = cli_setting(train_setting_find("limit"), &c->given);
-    options[1].help = "use at most N images of DATA, spread over it; 0: all [0]";
+    options[1].help = limit_help ? limit_help : "use at most N images of DATA, spread over it; 0: all [0]";
     options[2] = cli_setting(train_setting_find("max-pixels"), &c->given);
     options[2].help = "larger images count as broken; default: as the run";
     options[1].group = options[2].group = group;
     return 3 + cli_common_options(options + 3, group, &c->threads, &c->isa, &c->help);
+}
+
+enum simclr_status encoder_command_parse(struct encoder_command *c, const struct encoder_usage *usage, int argc, char **argv, size_t *count,
+                                         struct simclr_error *err)
+{
+    struct option options[ENCODER_MOST_OWN + OPTIONS];
+    memcpy(options, usage->own, usage->own_count * sizeof *options);
+    size_t n = usage->own_count + list_options(options + usage->own_count, c, usage->limit_help);
+    enum simclr_status status = options_parse(argc, argv, options, n, usage->name, usage->arguments, usage->most, count, err);
+    if (status == SIMCLR_OK && c->help) {
+        fputs(usage->text, stdout);
+        options_help(stdout, options, n);
+    }
+    return status;
 }
 
 enum simclr_status option_split(const struct option *option, const char *text, const char *label, struct simclr_error *err)

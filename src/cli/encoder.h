@@ -15,9 +15,21 @@ struct encoder_command {
     struct encoder encoder;
 };
 
-/* --batch-size, --limit, --max-pixels, and the common ones; returns how many. */
-enum { ENCODER_OPTIONS = 3 + CLI_COMMON_OPTIONS };
-size_t encoder_options(struct option options[ENCODER_OPTIONS], struct encoder_command *command);
+/* A command line: RUN and more, the command's own options, then --batch-size, --limit, --max-pixels and the common ones. */
+struct encoder_usage {
+    const char *name;         /* "simclr embed" */
+    const char *text;         /* what --help says before the options */
+    const struct option *own; /* own_count, ENCODER_MOST_OWN at most, in the order of the help */
+    size_t own_count;
+    const char *limit_help;   /* of --limit; NULL: as usual */
+    const char **arguments;   /* room for `most` */
+    size_t most;
+};
+enum { ENCODER_MOST_OWN = 8 };
+
+/* count: of the arguments. With --help (command->help) that is printed, and nothing else is to be done. */
+enum simclr_status encoder_command_parse(struct encoder_command *command, const struct encoder_usage *usage, int argc, char **argv,
+                                         size_t *count, struct simclr_error *err);
 
 /* Signals, kernels and the encoder of run; warnings go to stderr. encoder_close(&command->encoder). */
 enum simclr_status encoder_command_open(struct encoder_command *command, const char *run, struct simclr_error *err);

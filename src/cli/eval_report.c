@@ -1,10 +1,10 @@
 #include "cli/eval_report.h"
+#include "cli/print_json.h"
 
 #include "base/status.h"
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -219,10 +219,5 @@ static json_t *report_json(const struct eval_report *r)
 
 enum simclr_status eval_print_json(const struct eval_report *report, struct simclr_error *err)
 {
-    json_t *json = report_json(report);
-    int failed = !json || json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(json);
-    if (!failed && printf("\n") > 0 && fflush(stdout) == 0)
-        return SIMCLR_OK;
-    return fail(err, json ? SIMCLR_ERR_IO : SIMCLR_ERR_MEMORY, "the result could not be written as JSON");
+    return print_json(report_json(report), err);
 }

@@ -206,13 +206,13 @@ void report_end(struct buffer *page, const struct report *r)
     if (gmtime_r(&now, &tm))
         strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &tm);
     cpu_describe(model, sizeof model, features, sizeof features);
-    double seconds = sum_of(&r->history, "perf.seconds");
+    double seconds = sum_of(&r->history, "perf/seconds");
     buffer_format(page, "<section id=\"machine\">\n<h2>Machine and time</h2>\n<dl>\n");
     progress_duration(trained, seconds);
     if (seconds > 0)
         buffer_format(page, "<div><dt>training steps took</dt><dd>%s</dd></div>\n", trained);
-    figure(page, "images a second, last epoch", "%.0f", last_of(&r->history, "perf.images_per_second"));
-    figure(page, "of it reading and augmenting", "%.1f %%", 100 * last_of(&r->history, "perf.data_share"));
+    figure(page, "images a second, last epoch", "%.0f", last_of(&r->history, "perf/images_per_second"));
+    figure(page, "of it reading and augmenting", "%.1f %%", 100 * last_of(&r->history, "perf/data_share"));
     buffer_format(page, "<div><dt>this page was made on</dt><dd>");
     html_text(page, model);
     buffer_format(page, "</dd></div>\n<div><dt>with</dt><dd>%s kernels, %d thread%s</dd></div>\n<div><dt>at</dt><dd>%s</dd></div>\n"

@@ -1,4 +1,5 @@
 #include "cli/search_report.h"
+#include "cli/print_json.h"
 
 #include "base/status.h"
 #include "base/text.h"
@@ -7,7 +8,6 @@
 #include "io/contact_sheet.h"
 #include "io/file.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,16 +90,6 @@ void print_groups(const struct search_images *images, const struct search_groups
 
 /* ---- JSON ---- */
 
-static enum simclr_status dump(json_t *root, struct simclr_error *err)
-{
-    int failed = !root || json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0;
-    json_decref(root);
-    if (failed)
-        return fail(err, SIMCLR_ERR_MEMORY, "the result cannot be printed as JSON");
-    printf("\n");
-    return SIMCLR_OK;
-}
-
 static json_t *member_json(const struct search_images *images, const struct neighbour *n, const struct image_part *queries, size_t query)
 {
     char text[SHOWN];
@@ -121,7 +111,7 @@ enum simclr_status print_neighbours_json(const struct search_images *images, con
             json_array_append_new(neighbours, member_json(images, &ranked_of(f, q)[i], &f->queries, q));
         json_array_append_new(queries, json_pack("{s:s, s:o}", "image", item_text(&f->queries, false, q, text), "neighbours", neighbours));
     }
-    return dump(json_pack("{s:o}", "queries", queries), err);
+    return print_json(json_pack("{s:o}", "queries", queries), err);
 }
 
 enum simclr_status print_groups_json(const struct search_images *images, const struct search_groups *g, struct simclr_error *err)
@@ -133,7 +123,7 @@ enum simclr_status print_groups_json(const struct search_images *images, const s
             json_array_append_new(members, member_json(images, &g->members[m], NULL, 0));
         json_array_append_new(groups, members);
     }
-    return dump(json_pack("{s:f, s:I, s:o}", "threshold", g->threshold, "images", (json_int_t)images->bank->rows, "groups", groups), err);
+    return print_json(json_pack("{s:f, s:I, s:o}", "threshold", g->threshold, "images", (json_int_t)images->bank->rows, "groups", groups), err);
 }
 
 /* ---- Contact sheets ---- */

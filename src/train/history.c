@@ -28,8 +28,11 @@ enum simclr_status history_read(struct history *h, const char *path, struct simc
         const char *end = memchr(text + at, '\n', size - at);
         if (!end) /* torn, or still being written */
             break;
+        errno = 0;
         json_t *record = json_loadb(text + at, (size_t)(end - text) - at, 0, NULL);
-        if (!json_is_object(record) || json_array_append(h->records, record) != 0)
+        if (!record && errno == ENOMEM)
+            status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
+        else if (!json_is_object(record) || json_array_append(h->records, record) != 0)
             status = fail(err, SIMCLR_ERR_FORMAT, "line %zu of %s is not a record of an epoch", line, path);
         json_decref(record);
         at = (size_t)(end - text) + 1;
@@ -45,12 +48,16 @@ void history_free(struct history *h)
     *h = (struct history){.records = NULL};
 }
 
+const json_t *history_figure(const json_t *record, const char *name)
+{
+    return strncmp(name, "perf/", 5) == 0 ? json_object_get(json_object_get(record, "perf"), name + 5) : json_object_get(record, name);
+}
+
 bool history_values(double *values, const struct history *h, const char *name)
 {
-    bool any = false, perf = strncmp(name, "perf.", 5) == 0;
+    bool any = false;
     for (size_t i = 0; i < h->count; i++) {
-        const json_t *record = json_array_get(h->records, i);
-        const json_t *value = perf ? json_object_get(json_object_get(record, "perf"), name + 5) : json_object_get(record, name);
+        const json_t *value = history_figure(json_array_get(h->records, i), name);
         values[i] = json_is_number(value) ? json_number_value(value) : NAN;
         any |= json_is_number(value);
     }

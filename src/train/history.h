@@ -17,7 +17,10 @@ struct history {
 enum simclr_status history_read(struct history *history, const char *path, struct simclr_error *err);
 void history_free(struct history *history);
 
-/* A figure of every epoch ("loss"; "perf.seconds" for one of "perf"): values (count), NaN where there is none. Whether there is any. */
+/* A figure of a record: "loss"; "perf/seconds" for one of "perf". NULL: not there. */
+const json_t *history_figure(const json_t *record, const char *name);
+
+/* The same of every epoch: values (count), NaN where there is none. Whether there is any. */
 bool history_values(double *values, const struct history *history, const char *name);
 
 #endif

@@ -5,10 +5,10 @@
 #include "io/file.h"
 #include "io/number.h"
 #include "io/tfevents.h"
+#include "train/history.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,17 +29,12 @@ struct files {
     struct buffer csv, events;
 };
 
-static const json_t *value_of(const json_t *record, const char *column)
-{
-    return strncmp(column, "perf/", 5) == 0 ? json_object_get(json_object_get(record, "perf"), column + 5) : json_object_get(record, column);
-}
-
 /* ---- A line of metrics ---- */
 
 static void add_row(struct buffer *csv, const json_t *record)
 {
     for (int i = 0; i < COLUMNS; i++) {
-        const json_t *value = value_of(record, columns[i]);
+        const json_t *value = history_figure(record, columns[i]);
         char number[NUMBER_SIZE] = ""; /* left out, or null */
         if (json_is_integer(value))
             snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -54,15 +49,15 @@ static void add_event(struct buffer *events, const json_t *record)
 {
     struct tfevents_scalar scalars[COLUMNS];
     size_t count = 0;
-    double time = json_number_value(value_of(record, "perf/time"));
+    double time = json_number_value(history_figure(record, "perf/time"));
     for (int i = FIRST_CHARTED; i < COLUMNS; i++) {
-        const json_t *value = value_of(record, columns[i]);
+        const json_t *value = history_figure(record, columns[i]);
         if (json_is_number(value))
             scalars[count++] = (struct tfevents_scalar){columns[i], (float)json_number_value(value)};
     }
     if (events->size == 0)
         tfevents_begin(events, time);
-    tfevents_scalars(events, time, json_integer_value(value_of(record, "step")), scalars, count);
+    tfevents_scalars(events, time, json_integer_value(history_figure(record, "step")), scalars, count);
 }
 
 static void add_header(struct buffer *csv)
@@ -70,25 +65,6 @@ static void add_header(struct buffer *csv)
     for (int i = 0; i < COLUMNS; i++)
         buffer_format(csv, "%s%s", i ? "," : "", columns[i]);
     buffer_add(csv, "\n", 1);
-}
-
-/* Whole lines alone: a torn one is not there yet. */
-static enum simclr_status add_lines(struct files *f, const char *path, const char *text, size_t size, struct simclr_error *err)
-{
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(text + at, '\n', size - at);
-        if (!end)
-            break;
-        size_t length = (size_t)(end - text) + 1 - at;
-        json_t *record = json_loadb(text + at, length, 0, NULL);
-        if (!record)
-            return fail(err, SIMCLR_ERR_FORMAT, "%s has a line that is not JSON", path);
-        add_row(&f->csv, record);
-        add_event(&f->events, record);
-        json_decref(record);
-        at += length;
-    }
-    return SIMCLR_OK;
 }
 
 /* ---- Their files ---- */
@@ -120,25 +96,25 @@ static enum simclr_status bring_up(const char *run, const char *name, const stru
 enum simclr_status metrics_files_update(const char *run, struct simclr_error *err)
 {
     char path[PATH_SIZE];
-    void *text = NULL;
-    size_t size = 0;
+    struct history history;
     struct files f = {0};
-    enum simclr_status status = SIMCLR_OK;
     if (snprintf(path, sizeof path, "%s/metrics.jsonl", run) >= PATH_SIZE - (int)sizeof METRICS_EVENTS)
         return fail(err, SIMCLR_ERR_USAGE, "the run folder's path is too long: %.80s...", run);
-    if (access(path, F_OK) == 0 || errno != ENOENT)
-        status = file_read(&text, &size, path, MOST_BYTES, err);
+    enum simclr_status status = history_read(&history, path, err);
     add_header(&f.csv);
     size_t header = f.csv.size;
-    if (status == SIMCLR_OK)
-        status = add_lines(&f, path, text, size, err);
+    for (size_t i = 0; i < history.count && status == SIMCLR_OK; i++) {
+        const json_t *record = json_array_get(history.records, i);
+        add_row(&f.csv, record);
+        add_event(&f.events, record);
+    }
     if (status == SIMCLR_OK && (f.csv.failed || f.events.failed))
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the figures of %s", path);
     if (status == SIMCLR_OK)
         status = bring_up(run, METRICS_CSV, &f.csv, header, err);
     if (status == SIMCLR_OK && tfevents_supported())
         status = bring_up(run, METRICS_EVENTS, &f.events, 0, err);
-    free(text);
+    history_free(&history);
     buffer_free(&f.csv);
     buffer_free(&f.events);
     return status;
