@@ -47,9 +47,6 @@ FLAGS_avx2   := -mavx2 -mfma -mf16c -DISA_IS_AVX2
 FLAGS_avx512 := -mavx2 -mfma -mf16c -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512 -DISA_IS_AVX512
 FLAGS_neon   := -DISA_IS_NEON
 
-# Small ARM cores execute in order, and simd/neon/brgemm.c has an order that suits them; GCC would pull its loads together.
-$(BUILD)/neon/simd/neon/brgemm.o: FLAGS_neon += $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-fno-schedule-insns)
-
 # Protocol buffers, for ONNX and TensorBoard, are optional: protoc-c makes C of every src/io/*.proto where it and the library are installed, and
 # protobuf.h tells the code. Looked for when they are needed, so that `make test` may have installed them before.
 PROTO    := $(BUILD)/proto

@@ -62,10 +62,10 @@ void brgemm_tn_rows(Rows &rows)
         Work work{M * COLUMNS * PIXELS, M * COLUMNS, F * PIXELS * (calls * M + COLUMNS) + F * M * COLUMNS, F * M * COLUMNS, true};
         return kernel_job(engine, work, [](const struct kernels *k, Memory &m) -> Call {
             float *a = m.floats(PIXELS * M), *b = packed(k, m, PIXELS), *c = m.zeros<float>(M * COLUMNS);
-            ptrdiff_t *a_row = offsets(m, PIXELS, M);
+            ptrdiff_t *a_bytes = offsets(m, PIXELS, M * static_cast<ptrdiff_t>(sizeof(float)));
             return [=] {
                 for (int j = 0; j < COLUMNS; j += k->nr)
-                    k->brgemm_tn(c + j, COLUMNS, a, a_row, b + j * PIXELS, 0, nullptr, M, k->nr, PIXELS, true, nullptr, 0);
+                    k->brgemm_tn(c + j, COLUMNS, a, a_bytes, b + j * PIXELS, 0, nullptr, M, k->nr, PIXELS, true, nullptr, 0);
             };
         });
     }});

@@ -42,13 +42,13 @@ struct kernels {
                    const float *b, int m, int n, int k, int taps, enum brgemm_mode mode);
 
     /* C[m x n] (+)= sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
-     * Row p of A is m consecutive floats at a + a_row[p]; b is a packed panel [k][nr], of whose columns the first n count, whatever
+     * Row p of A is m consecutive floats, a_bytes[p] bytes behind a (floats would cost NEON an instruction a row to scale); b is a packed panel [k][nr], of whose columns the first n count, whatever
      * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C,
      * or to +0 when not accumulating.
      * packed, unless NULL, becomes such a panel of a B whose rows, n floats each, are at b + p ldb.
      * soon, unless NULL, is memory to be fetched into L2 meanwhile, which changes no result: while tile t of up to mr rows passes
      * over p, the cache lines at soon + LINE_FLOATS t + p soon_row. */
-    void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+    void (*brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_bytes, const float *b, ptrdiff_t ldb,
                       float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row);
 
     /* dst[k][nr] = src[k][0..n) at row stride ld, columns from n on zero. */

@@ -21,10 +21,10 @@ TRIPLES = {'neon': 'aarch64', 'avx2': 'x86_64', 'avx512': 'x86_64'}
 # the counter are one register too many for the general ones: a pointer and an end stay on the stack, for loads that are free there.
 FLOORS = {
     'neon': {'brgemm': {'cortex-a72': 90, 'cortex-a55': 75, 'share': 70, 'stack': 0},
-             'brgemm_tn': {'cortex-a72': 90, 'cortex-a55': 55, 'share': 65, 'stack': 0}},
+             'brgemm_tn': {'cortex-a72': 90, 'cortex-a55': 75, 'share': 70, 'stack': 0}},
     'avx2': {'brgemm': {'haswell': 90, 'znver3': 90, 'share': 50, 'stack': 0},
              'brgemm_tn': {'haswell': 90, 'znver3': 90, 'share': 45, 'stack': 0}},
-    'avx512': {'brgemm': {'skylake-avx512': 90, 'share': 50, 'stack': 2},
+    'avx512': {'brgemm': {'skylake-avx512': 90, 'share': 50, 'stack': 0},
                'brgemm_tn': {'skylake-avx512': 90, 'share': 50, 'stack': 0}},
 }
 
@@ -48,14 +48,26 @@ class Loop:
     def stack(self):
         return sum(bool(STACK.search(line)) for line in self.code)
 
-    def steps(self):
-        """Of k: FMAs for each accumulator, of which a few may change their register on the way."""
-        operands = [line.split(None, 1)[1] for line in self.code if FMA.match(line)]
-        written = {re.split('[,.]', o)[0] if self.isa == 'neon' else o.split(',')[-1] for o in operands}
-        return max(1, round(self.fmas() / len(written)))
-
     def accumulators(self):
-        return self.fmas() // self.steps()
+        """Chains of FMAs: an FMA whose addend another one of the loop's body has made continues one."""
+        chains, made = 0, set()
+        for line in self.code:
+            if FMA.match(line):
+                operands = [o.split('.')[0] for o in line.split(None, 1)[1].split(',')]
+                if self.isa == 'neon':
+                    addend = target = operands[0]
+                else: # AT&T's order; the digits say which operand, from the last one on, is added last
+                    addend, target = operands[3 - int(re.search(r'[0-9]{3}', line).group()[2])], operands[-1]
+                chains += addend not in made
+                made.add(target)
+            elif copy := re.match(r'vmovaps (%[xyz]mm\d+),(%[xyz]mm\d+)$|mov\tv(\d+)\.16b, v(\d+)\.16b', line):
+                source, target = copy.group(1, 2) if copy.group(1) else ('v' + copy.group(4), 'v' + copy.group(3))
+                made = made | {target} if source in made else made - {target}
+        return max(1, chains)
+
+    def steps(self):
+        """Of k."""
+        return max(1, round(self.fmas() / self.accumulators()))
 
     def is_aside(self):
         brief = self.function == 'brgemm' and any(line.startswith('prefetch') for line in self.code)

@@ -212,7 +212,7 @@ Test(brgemm, continues_the_chain_from_c)
 struct gradient {
     int m, n, k;
     float *a, *b, *c;
-    ptrdiff_t *a_row;
+    ptrdiff_t *a_bytes;
     size_t c_count;
 };
 
@@ -220,8 +220,8 @@ static struct gradient gradient_new(int m, int n, int k, fill_fn *fill, int at_s
 {
     struct gradient g = {.m = m, .n = n, .k = k, .c_count = (size_t)((m - 1) * (n + 2) + n)};
     struct rng rng = rng_stream(3, RNG_TEST, 3, 0);
-    g.a_row = guard_alloc((size_t)k * sizeof(ptrdiff_t), at_start);
-    shuffled_rows(g.a_row, k, m + 1, &rng);
+    g.a_bytes = guard_alloc((size_t)k * sizeof(ptrdiff_t), at_start);
+    shuffled_rows(g.a_bytes, k, (m + 1) * (ptrdiff_t)sizeof(float), &rng);
     size_t a_count = (size_t)((k - 1) * (m + 1) + m);
     g.a = guard_alloc(a_count * sizeof(float), at_start);
     g.b = guard_alloc((size_t)k * n * sizeof(float), at_start);
@@ -233,7 +233,7 @@ static struct gradient gradient_new(int m, int n, int k, fill_fn *fill, int at_s
 
 static void gradient_free(struct gradient *g)
 {
-    guard_free(g->a_row);
+    guard_free(g->a_bytes);
     guard_free(g->a);
     guard_free(g->b);
     guard_free(g->c);
@@ -251,10 +251,10 @@ static void gradient_run(const struct kernels *kern, struct gradient *g, bool ac
         const float *soon = j % 2 ? g->a : NULL;
         kern->pack_b(panel, g->b + j, g->n, g->k, n);
         if (g->m % 2) {
-            kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_row, panel, 0, NULL, g->m, n, g->k, accumulate, soon, g->m);
+            kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_bytes, panel, 0, NULL, g->m, n, g->k, accumulate, soon, g->m);
         } else {
             float *packed = guard_alloc((size_t)g->k * kern->nr * sizeof(float), at_start);
-            kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_row, g->b + j, g->n, packed, g->m, n, g->k, accumulate, soon, g->m);
+            kern->brgemm_tn(g->c + j, g->n + 2, g->a, g->a_bytes, g->b + j, g->n, packed, g->m, n, g->k, accumulate, soon, g->m);
             expect_same_bits(panel, packed, (size_t)(g->k * kern->nr), "packed by brgemm_tn, %s", kern->name);
             guard_free(packed);
         }
@@ -275,7 +275,7 @@ Test(brgemm_tn, scalar_meets_the_double_oracle)
                 for (int j = 0; j < n; j++) {
                     double sum = accumulate ? (double)before[i * (n + 2) + j] : 0.0, magnitude = fabs(sum);
                     for (int p = 0; p < g.k; p++) {
-                        double product = (double)g.a[g.a_row[p] + i] * (double)g.b[p * n + j];
+                        double product = (double)g.a[g.a_bytes[p] / (ptrdiff_t)sizeof(float) + i] * (double)g.b[p * n + j];
                         sum += product;
                         magnitude += fabs(product);
                     }

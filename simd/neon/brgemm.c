@@ -4,24 +4,26 @@
  * 8 x 8: 16 accumulators, 8 vectors of A, 2 of B = 26 of 32, none spilled (broadcasting A instead makes GCC spill). Four steps of
  * k are 64 FMAs for 16 loads. Eight row pointers and B fit the general registers easily.
  *
- * Small cores execute in order, so each load stands some FMAs before its first use, and the Makefile has GCC keep that order. By
- * tests/mca.sh a Cortex-A55 then reaches 78 % of its FMA bound, so 67 %; a Cortex-A72, which finds its own order, 100 %.
+ * Small cores execute in order, so each load stands some FMAs before its first use, one at a time. By tests/mca.sh a Cortex-A55 then
+ * reaches 82 to 83 % of its FMA bound; a Cortex-A72, which finds its own order, all of it.
  * 4 x 16 and 5 x 16 gain nothing on either, 6 x 12 and 6 x 16 need more registers than the compiler finds, and 12 columns would
  * leave a tenth of every 64 channels' products to waste. */
 #include "shared/tile.h"
 
-/* acc + b * x[lane]; the instruction takes the lane as a constant, which it is at every call. */
+/* acc + b * x[lane]. As an instruction, which the compiler leaves where it is written, loads around it too: from the intrinsic GCC makes
+ * copies of lanes and accumulators, and pairs of loads of 128 bits, for which a Cortex-A55 stands still. */
 ALWAYS_INLINE vf fma_lane(vf acc, vf b, vf x, const int lane)
 {
     switch (lane) {
-    case 0: return vfmaq_laneq_f32(acc, b, x, 0);
-    case 1: return vfmaq_laneq_f32(acc, b, x, 1);
-    case 2: return vfmaq_laneq_f32(acc, b, x, 2);
-    default: return vfmaq_laneq_f32(acc, b, x, 3);
+    case 0: __asm__ volatile("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(acc) : "w"(b), "w"(x)); break;
+    case 1: __asm__ volatile("fmla %0.4s, %1.4s, %2.s[1]" : "+w"(acc) : "w"(b), "w"(x)); break;
+    case 2: __asm__ volatile("fmla %0.4s, %1.4s, %2.s[2]" : "+w"(acc) : "w"(b), "w"(x)); break;
+    default: __asm__ volatile("fmla %0.4s, %1.4s, %2.s[3]" : "+w"(acc) : "w"(b), "w"(x)); break;
     }
+    return acc;
 }
 
-/* Not with clang 14, which then copies accumulators from register to register. */
+/* Not with clang 14, which then finds too few registers. */
 #if defined __clang__
 enum { LOAD_AHEAD = false };
 #else
@@ -104,48 +106,66 @@ ALWAYS_INLINE void tile_by_lane(const int mr, const bool wide, const struct prod
     finish_rows(mr, wide, g, c_row, acc);
 }
 
-/* A step of brgemm_tn: mr consecutive floats of A, whole vectors by lane and the rest by broadcast, and one or two vectors of B. */
+/* What a step of brgemm_tn multiplies: mr consecutive floats of A, in two vectors that overlap if mr is no multiple of four, and one or
+ * two vectors of B. */
 struct operands {
     vf x[2], b[2];
-    const float *a;
 };
 
-ALWAYS_INLINE void load_operands(struct operands *o, const float *a, const float *b, const int mr, const bool wide)
+/* Where the second vector of A begins. */
+ALWAYS_INLINE int second(const int mr) { return mr > VL ? mr - VL : 0; }
+
+/* Load number `load` of the four (at most) that a step takes. A's lie `row` bytes behind a[0] and a[1]. */
+ALWAYS_INLINE void load_operand(struct operands *o, const int load, const float *const a[2], ptrdiff_t row, const float *b,
+                                const int mr, const bool wide)
 {
-    o->a = a;
-    if (mr >= 4)
-        o->x[0] = vf_load(a);
-    if (mr >= 8)
-        o->x[1] = vf_load(a + 4);
-    o->b[0] = vf_load(b);
-    if (wide)
-        o->b[1] = vf_load(b + VL);
+    if (load == 0)
+        o->x[0] = vf_load_lanes(behind(a[0], row), mr < VL ? mr : VL);
+    if (load == 1 && mr > VL)
+        o->x[1] = vf_load(behind(a[1], row));
+    if (load == 2 || (load == 3 && wide))
+        o->b[load - 2] = vf_load(b + (load - 2) * VL);
 }
 
-ALWAYS_INLINE void fma_operands(vf acc[][2], const struct operands *o, const int j, const int mr)
+ALWAYS_INLINE vf fma_operand(vf acc, const struct operands *o, const int i, const int j, const int mr)
 {
+    return i < VL ? fma_lane(acc, o->b[j], o->x[0], i) : fma_lane(acc, o->b[j], o->x[1], i - second(mr));
+}
+
+/* Where the step after this one finds its operands, and where the offset of the row after that stands. */
+struct next_step {
+    const float *const *a, *b, *soon;
+    ptrdiff_t row;
+    const ptrdiff_t *row_after;
+};
+
+/* One step, from `now`; evenly between its FMAs what the next ones need. Returns the offset at row_after. */
+ALWAYS_INLINE ptrdiff_t step_tn(vf acc[][2], const struct operands *now, struct operands *after, const struct next_step next, const int mr,
+                                const bool wide)
+{
+    const int fmas = mr * (1 + wide);
+    ptrdiff_t row_after = 0;
     UNROLL
-    for (int i = 0; i < mr; i++) {
-        const bool by_lane = i < mr / 4 * 4;
-        acc[i][j] = fma_lane(acc[i][j], o->b[j], by_lane ? o->x[i / 4] : vf_set1(o->a[i]), by_lane ? i % 4 : 0);
+    for (int f = 0; f < fmas; f++) {
+        const int i = f % mr, j = f / mr;
+        acc[i][j] = fma_operand(acc[i][j], now, i, j, mr);
+        if (f == 0)
+            __builtin_prefetch(next.soon, 0, 2);
+        UNROLL
+        for (int load = 0; load < 4; load++)
+            if (f == fmas * (load + 1) / 6)
+                load_operand(after, load, next.a, next.row, next.b, mr, wide);
+        if (f == fmas * 5 / 6) {
+            row_after = *next.row_after;
+            __asm__ volatile("" : "+r"(row_after)); /* here, and not where it is wanted */
+        }
     }
+    return row_after;
 }
 
-/* One step, from `now`. The operands of the step after it, row_after floats from a, are loaded half-way, when the offset, read at the
- * step's begin, has come. */
-ALWAYS_INLINE void step_tn(vf acc[][2], const struct operands *now, struct operands *after, const float *a, const ptrdiff_t *row_after,
-                           const float *b_after, const int mr, const bool wide)
-{
-    const ptrdiff_t offset = *row_after;
-    fma_operands(acc, now, 0, mr);
-    const float *row = a + offset;
-    __asm__("" : "+r"(row)); /* one register to load from, not a sum for each load */
-    load_operands(after, row, b_after, mr, wide);
-    if (wide)
-        fma_operands(acc, now, 1, mr);
-}
+enum { TURN = 8 }; /* steps of a loop's turn: with four, 68 % of the instructions would be FMAs, so 71 */
 
-/* Rows i0 .. i0 + mr of brgemm_tn. Four steps a turn, or what a step needs beside its FMAs would be nearly as many instructions. */
+/* Rows i0 .. i0 + mr of brgemm_tn. */
 ALWAYS_INLINE void tile_tn_by_lane(const int mr, const bool wide, const struct product *g, int i0)
 {
     vf acc[GEMM_MR][2];
@@ -153,31 +173,41 @@ ALWAYS_INLINE void tile_tn_by_lane(const int mr, const bool wide, const struct p
     for (int i = 0; i < mr; i++)
         acc[i][0] = acc[i][1] = vf_zero();
 
-    const float *b = g->b, *soon = g->soon, *const a = g->a + i0;
-    const ptrdiff_t *a_row = g->a_row, soon_step = g->soon_row;
-    ptrdiff_t left = g->k - 1; /* steps behind that of `now` */
+    const float *a[2] = {g->a + i0, g->a + i0 + second(mr)}, *b = g->b, *soon = g->soon;
+    __asm__("" : "+r"(a[0]), "+r"(a[1])); /* two registers, to which an offset is added as they load */
+    const ptrdiff_t *next_row = g->a_bytes, soon_step = g->soon_row;
+    ptrdiff_t row = *next_row++;
     struct operands now, after;
-    load_operands(&now, a + *a_row++, b, mr, wide);
+    UNROLL
+    for (int load = 0; load < 4; load++)
+        load_operand(&now, load, a, row, b, mr, wide);
     __builtin_prefetch(soon, 0, 2);
-    for (b += GEMM_NR, soon += soon_step; left >= 4; left -= 4, b += 4 * GEMM_NR, a_row += 4, soon += 4 * soon_step) {
-        __builtin_prefetch(soon, 0, 2);
-        step_tn(acc, &now, &after, a, a_row, b, mr, wide);
-        __builtin_prefetch(soon + soon_step, 0, 2);
-        step_tn(acc, &after, &now, a, a_row + 1, b + GEMM_NR, mr, wide);
-        __builtin_prefetch(soon + 2 * soon_step, 0, 2);
-        step_tn(acc, &now, &after, a, a_row + 2, b + 2 * GEMM_NR, mr, wide);
-        __builtin_prefetch(soon + 3 * soon_step, 0, 2);
-        step_tn(acc, &after, &now, a, a_row + 3, b + 3 * GEMM_NR, mr, wide);
+    b += GEMM_NR;
+    soon += soon_step;
+
+    /* Behind that of `now` are `left` steps, of which the turns leave one: there is a row after that of each of their steps. */
+    int left = g->k - 1;
+    const int turns = left > 0 ? (left - 1) / TURN : 0;
+    if (left > 0)
+        row = *next_row++;
+    for (const ptrdiff_t *stop = next_row + turns * TURN; next_row != stop; next_row += TURN, b += TURN * GEMM_NR, soon += TURN * soon_step) {
+        UNROLL
+        for (int s = 0; s < TURN; s += 2) {
+            row = step_tn(acc, &now, &after, (struct next_step){a, b + s * GEMM_NR, soon + s * soon_step, row, next_row + s}, mr, wide);
+            row = step_tn(acc, &after, &now, (struct next_step){a, b + (s + 1) * GEMM_NR, soon + (s + 1) * soon_step, row, next_row + s + 1},
+                          mr, wide);
+        }
     }
 #pragma GCC unroll 1
-    for (; left > 0; left--, b += GEMM_NR, a_row++, soon += soon_step) {
-        __builtin_prefetch(soon, 0, 2);
-        step_tn(acc, &now, &after, a, a_row, b, mr, wide);
+    for (left -= turns * TURN; left > 0; left--, b += GEMM_NR, soon += soon_step) {
+        row = step_tn(acc, &now, &after, (struct next_step){a, b, soon, row, left > 1 ? next_row++ : g->a_bytes}, mr, wide);
         now = after;
     }
-    fma_operands(acc, &now, 0, mr);
-    if (wide)
-        fma_operands(acc, &now, 1, mr);
+    UNROLL
+    for (int j = 0; j <= wide; j++)
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            acc[i][j] = fma_operand(acc[i][j], &now, i, j, mr);
 
     UNROLL
     for (int i = 0; i < mr; i++) {
@@ -232,12 +262,12 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
             tile_of(rows + (t < extra), false, &g, i0);
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_bytes, const float *b, ptrdiff_t ldb,
                        float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row)
 {
     if (packed)
         ISA_FN(pack_b)(packed, b, ldb, k, n);
-    struct product g = {.c = c, .ldc = ldc, .a = a, .a_row = a_row, .b = packed ? packed : b, .m = m, .n = n, .k = k,
+    struct product g = {.c = c, .ldc = ldc, .a = a, .a_bytes = a_bytes, .b = packed ? packed : b, .m = m, .n = n, .k = k,
                         .accumulate = accumulate, .soon = soon ? soon : a, .soon_row = soon ? soon_row : 0};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), g.soon += soon ? LINE_FLOATS : 0, t++)

@@ -31,7 +31,7 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
     }
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_bytes, const float *b, ptrdiff_t ldb,
                        float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row)
 {
     (void)soon, (void)soon_row;
@@ -44,7 +44,7 @@ void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t 
         float acc[GEMM_MR][GEMM_NR] = {{0.0f}};
         for (int p = 0; p < k; p++)
             for (int i = 0; i < rows; i++) {
-                float x = a[a_row[p] + i0 + i];
+                float x = behind(a, a_bytes[p])[i0 + i];
                 for (int j = 0; j < n; j++)
                     acc[i][j] = fmaf(x, b[(ptrdiff_t)p * GEMM_NR + j], acc[i][j]);
             }

@@ -19,7 +19,7 @@ void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrd
             tile_of(rows + (t < extra), false, false, &g, i0);
 }
 
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_bytes, const float *b, ptrdiff_t ldb,
                        float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row)
 {
     if (packed && n < GEMM_NR) {
@@ -27,7 +27,7 @@ void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t 
         b = packed;
         packed = NULL;
     }
-    struct product g = {.c = c, .ldc = ldc, .a = a, .a_row = a_row, .b = b, .ldb = ldb, .packed = packed, .m = m, .n = n, .k = k,
+    struct product g = {.c = c, .ldc = ldc, .a = a, .a_bytes = a_bytes, .b = b, .ldb = ldb, .packed = packed, .m = m, .n = n, .k = k,
                         .accumulate = accumulate, .soon = soon ? soon : a, .soon_row = soon ? soon_row : 0};
     const int tiles = (m + GEMM_MR - 1) / GEMM_MR, rows = m / tiles, extra = m % tiles;
     for (int t = 0, i0 = 0; t < tiles; i0 += rows + (t < extra), g.soon += soon ? LINE_FLOATS : 0, t++)

@@ -10,6 +10,9 @@ extern const struct kernels ISA_FN(kernels);
 
 /* ---- GEMM: simd/<isa>/brgemm.c, pack.c ---- */
 
+/* What lies so many bytes behind p. */
+static inline const float *behind(const float *p, ptrdiff_t bytes) { return (const float *)((const char *)p + bytes); }
+
 /* The micro-tile. Each brgemm.c has its register budget; widths are chosen so that no accumulator ever leaves the registers. */
 #if defined ISA_IS_AVX512
 enum { GEMM_MR = 12, GEMM_NR = 32 };
@@ -23,7 +26,7 @@ enum { GEMM_MR = 4, GEMM_NR = 8 };
 
 void ISA_FN(brgemm)(float *c, const ptrdiff_t *c_row, const float *a, const ptrdiff_t *a_row, const ptrdiff_t *a_tap, const float *b,
                     int m, int n, int k, int taps, enum brgemm_mode mode);
-void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_row, const float *b, ptrdiff_t ldb,
+void ISA_FN(brgemm_tn)(float *c, ptrdiff_t ldc, const float *a, const ptrdiff_t *a_bytes, const float *b, ptrdiff_t ldb,
                        float *packed, int m, int n, int k, bool accumulate, const float *soon, ptrdiff_t soon_row);
 void ISA_FN(pack_b)(float *dst, const float *src, ptrdiff_t ld, int k, int n);
 void ISA_FN(pack_bt)(float *dst, const float *src, ptrdiff_t ld, int k, int n);

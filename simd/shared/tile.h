@@ -15,7 +15,8 @@ struct product {
     const ptrdiff_t *c_row; /* brgemm */
     ptrdiff_t ldc;          /* brgemm_tn */
     const float *a;
-    const ptrdiff_t *a_row, *a_tap;
+    const ptrdiff_t *a_row, *a_tap; /* brgemm */
+    const ptrdiff_t *a_bytes;       /* brgemm_tn */
     const float *b;
     int m, n, k, taps;
     enum brgemm_mode mode;  /* brgemm */
@@ -115,18 +116,16 @@ ALWAYS_INLINE void tile(const int mr, const bool wide, const bool brief, const s
         UNROLL
         for (int i = 0; i < mr; i++)
             a[i] = g->a + g->a_tap[t] + a_row[i] + k;
-        ptrdiff_t p = -k; /* up to zero: no register for its end */
-#pragma GCC unroll 1
-        for (; p <= -fetch_steps; p += fetch_steps, b += fetch_steps * GEMM_NR) {
+        for (ptrdiff_t p = -k; p;) { /* up to zero, and each time up to a multiple of fetch_steps: no register for an end */
             fetch_row(g->c + *next, wide);
             next += next < last;
-#pragma GCC unroll 2
-            for (ptrdiff_t q = 0; q < fetch_steps; q++)
-                step(acc, a, p + q, b + q * GEMM_NR, mr, wide);
-        }
 #pragma GCC unroll 1
-        for (; p < 0; p++, b += GEMM_NR)
-            step(acc, a, p, b, mr, wide);
+            do {
+                step(acc, a, p, b, mr, wide);
+                p++;
+                b += GEMM_NR;
+            } while (p & (fetch_steps - 1));
+        }
     }
 
     finish_rows(mr, wide, g, c_row, acc);
@@ -148,7 +147,7 @@ ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const bool packing, co
 
     /* All that the loop needs, for the compiler must take its stores to change what g points to. */
     const float *b = g->b, *soon = g->soon, *const a = g->a + i0;
-    const ptrdiff_t *const a_row = g->a_row, b_step = packing ? g->ldb : GEMM_NR, soon_step = g->soon_row, k = g->k;
+    const ptrdiff_t *const a_bytes = g->a_bytes, b_step = packing ? g->ldb : GEMM_NR, soon_step = g->soon_row, k = g->k;
     float *packed = g->packed;
 #pragma GCC unroll VL == 8 ? 2 : 1 /* one turn a step is too many instructions for Haswell's four a cycle: 85 % of the bound, so 92 */
     for (ptrdiff_t p = 0; p < k; p++, b += b_step, soon += soon_step) {
@@ -159,7 +158,7 @@ ALWAYS_INLINE void tile_tn(const int mr, const bool wide, const bool packing, co
             vf_store(packed + VL, b1);
             packed += GEMM_NR;
         }
-        const float *row = a + a_row[p];
+        const float *row = behind(a, a_bytes[p]);
         UNROLL
         for (int i = 0; i < mr; i++) {
             const vf x = vf_set1(row[i]);

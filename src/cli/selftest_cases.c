@@ -66,11 +66,11 @@ static void brgemm_tn(struct selftest *t)
         const struct gemm_shape *s = &gemm_shapes[i];
         int nr = t->k->nr, m = s->k, n = s->n, pixels = s->m * s->taps;
         float *c = random_floats(m * n), *a = random_floats(pixels * (m + 1)), *b = random_floats(pixels * n), *panel = take(pixels * nr);
-        ptrdiff_t *a_row = row_offsets(t, pixels, 1, m + 1);
+        ptrdiff_t *a_bytes = row_offsets(t, pixels, 1, (m + 1) * (ptrdiff_t)sizeof(float));
         for (int j = 0; j < n; j += nr) {
             int columns = n - j < nr ? n - j : nr;
             t->k->pack_b(panel, b + j, n, pixels, columns);
-            t->k->brgemm_tn(c + j, n, a, a_row, panel, 0, NULL, m, columns, pixels, true, NULL, 0);
+            t->k->brgemm_tn(c + j, n, a, a_bytes, panel, 0, NULL, m, columns, pixels, true, NULL, 0);
         }
         absorb(c, m * n);
     }

@@ -50,7 +50,7 @@ struct weights_pass {
     int panels, row_groups, column_groups;
     ptrdiff_t pitch, row_pitch, image_pitch; /* of A */
     int region_rows, region_cols;
-    ptrdiff_t *a_row; /* per pixel of a chunk */
+    ptrdiff_t *a_bytes; /* per pixel of a chunk: where its row of A is */
     float *copies;    /* per thread: the region (chunk_images, rows, cols, c), or (pixels, pitch) of a block */
     float *packed;    /* per thread: [panels of a group][pixels of a chunk][nr] */
     float *partials;  /* [slices - 1] of dw */
@@ -124,7 +124,7 @@ static struct weights_pass plan(const struct engine *engine, const struct conv_s
     choose_groups(&p, l2_bytes(&engine->caches));
     size_t pixels = (size_t)p.chunk_images * p.chunk_rows * s->wo;
     p.packed_size = pixels * divide_up(p.panels, p.column_groups) * p.kernels->nr;
-    p.a_row = arena_alloc(arena, pixels, sizeof *p.a_row);
+    p.a_bytes = arena_alloc(arena, pixels, sizeof *p.a_bytes);
     p.copies = arena_alloc(arena, p.threads * p.copy_size, sizeof *p.copies);
     p.packed = arena_alloc(arena, p.threads * p.packed_size, sizeof *p.packed);
     p.partials = arena_alloc(arena, (p.slices - 1) * p.dw_size, sizeof *p.partials);
@@ -258,7 +258,7 @@ static void run_block(const struct weights_pass *p, const struct group *g, const
             ptrdiff_t soon_row = 0;
             const float *soon = take_columns(ahead, divide_up(rows, p->kernels->mr), &soon_row);
             bool pack = block == g->block && strip == 0;
-            p->kernels->brgemm_tn(c, s->k, a + i, p->a_row, pack ? chunk->dy + panel * nr : packed, s->k, pack ? packed : NULL, rows, n,
+            p->kernels->brgemm_tn(c, s->k, a + i, p->a_bytes, pack ? chunk->dy + panel * nr : packed, s->k, pack ? packed : NULL, rows, n,
                                   chunk->pixels, !first, soon, soon_row);
             conv_fetch_share(fetch);
         }
@@ -309,11 +309,11 @@ static void add_slices(void *ctx, size_t task, int thread)
 
 static void fill_rows(const struct weights_pass *p)
 {
-    ptrdiff_t *a_row = p->a_row;
+    ptrdiff_t *a_bytes = p->a_bytes;
     for (int image = 0; image < p->chunk_images; image++)
         for (int i = 0; i < p->chunk_rows; i++)
             for (int j = 0; j < p->s.wo; j++)
-                *a_row++ = image * p->image_pitch + i * p->row_pitch + j * p->pitch;
+                *a_bytes++ = (image * p->image_pitch + i * p->row_pitch + j * p->pitch) * (ptrdiff_t)sizeof(float);
 }
 
 void conv_backward_weights(const struct engine *engine, float *dw, const struct conv_input *input, const float *dy,

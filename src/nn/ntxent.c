@@ -38,6 +38,7 @@ struct pass {
     float *row_du, *col_du;    /* (R, d): the caller's dz, or NULL */
     ptrdiff_t *u_row;          /* (64) offsets of consecutive rows of u, */
     ptrdiff_t *tile_row;       /* (64) of a tile of similarities */
+    ptrdiff_t *tile_bytes;     /* the same in bytes */
     size_t keep;               /* tiles (I, J) are kept where J - I mod T < keep: */
     float *kept;               /* (keep, T, 64, 64), at (J - I, I) */
 };
@@ -63,6 +64,7 @@ static void lay_out(struct pass *p, struct arena *arena, bool gradient)
     p->loss = arena_alloc(arena, rows, sizeof *p->loss);
     p->u_row = arena_alloc(arena, TILE, sizeof *p->u_row);
     p->tile_row = arena_alloc(arena, TILE, sizeof *p->tile_row);
+    p->tile_bytes = arena_alloc(arena, TILE, sizeof *p->tile_bytes);
     if (!gradient)
         return;
     p->weight = arena_alloc(arena, tiles * TILE, sizeof *p->weight);
@@ -292,7 +294,7 @@ static void gradient_of_tile(void *ctx, int row, int col)
         int width = p->d - c < k->nr ? p->d - c : k->nr;
         k->brgemm(row_du + c, p->u_row, g, p->tile_row, &tap, col_u, m, width, n, 1, BRGEMM_ADD);
         if (row != col)
-            k->brgemm_tn(col_du + c, p->d, g, p->tile_row, row_u, 0, NULL, n, width, m, true, NULL, 0);
+            k->brgemm_tn(col_du + c, p->d, g, p->tile_bytes, row_u, 0, NULL, n, width, m, true, NULL, 0);
     }
 }
 
@@ -356,6 +358,7 @@ void ntxent(const struct engine *engine, struct ntxent_result *result, float *dz
     for (int i = 0; i < TILE; i++) {
         p.u_row[i] = (ptrdiff_t)i * d;
         p.tile_row[i] = (ptrdiff_t)i * TILE;
+        p.tile_bytes[i] = p.tile_row[i] * (ptrdiff_t)sizeof(float);
     }
     size_t tiles = (size_t)p.tiles;
     par_for(engine->threads, tiles, prepare_tile, &p);

@@ -27,7 +27,7 @@ struct pass {
     ptrdiff_t v_tile, v_panel, v_point, m_panel, m_point, u_point, u_part;
     float *u;             /* [part][point][c][k] */
     float *v, *m;         /* a chunk: [point][panel][tile][v_width or nr]; of each thread, or of each part */
-    ptrdiff_t *v_row;     /* of a panel's tiles */
+    ptrdiff_t *v_bytes;     /* of a panel's tiles */
     float *copies;        /* per thread */
     size_t copy_floats;
 
@@ -65,7 +65,7 @@ static struct pass plan(const struct engine *engine, const struct conv_shape *s,
     p.u = arena_alloc(arena, p.parts * (size_t)p.u_part, sizeof *p.u);
     p.v = arena_alloc(arena, buffers * p.tiling.points * p.v_point, sizeof *p.v);
     p.m = arena_alloc(arena, buffers * p.tiling.points * p.m_point, sizeof *p.m);
-    p.v_row = arena_alloc(arena, p.chunk_tiles, sizeof *p.v_row);
+    p.v_bytes = arena_alloc(arena, p.chunk_tiles, sizeof *p.v_bytes);
     p.copies = arena_alloc(arena, p.threads * p.copy_floats, sizeof *p.copies);
     return p;
 }
@@ -112,7 +112,7 @@ static void multiply(const struct pass *p, int part, size_t index, int tiles, in
         size_t at = (size_t)buffer * p->tiling.points + meeting.first + i / meeting.cols * meeting.side + i % meeting.cols;
         const float *v = p->v + at * p->v_point, *m = p->m + at * p->m_point + panel * p->m_panel;
         for (int c = 0; c < p->c; c += p->v_width, v += p->v_panel)
-            p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_row, m, 0, NULL, min_int(p->v_width, p->c - c), n, tiles, index || i,
+            p->kernels->brgemm_tn(u + (ptrdiff_t)c * p->k, p->k, v, p->v_bytes, m, 0, NULL, min_int(p->v_width, p->c - c), n, tiles, index || i,
                                   NULL, 0);
     }
 }
@@ -182,7 +182,7 @@ void winograd_backward_weights(const struct engine *engine, float *dw, const str
     p.input = input;
     p.dy = dy;
     for (int i = 0; i < p.chunk_tiles; i++)
-        p.v_row[i] = i * p.v_tile;
+        p.v_bytes[i] = i * p.v_tile * (ptrdiff_t)sizeof(float);
     if (p.shared) {
         size_t rounds = (p.chunks + p.parts - 1) / p.parts; /* of the longest part */
         for (p.round = 0; p.round < rounds; p.round++) {
