@@ -1,5 +1,6 @@
 # The innermost loops of `objdump -d --no-show-raw-insn`: for each a line "loop FUNCTION ADDRESS", then its instructions, one a line.
-# A loop is what a backward jump jumps over; it is innermost if no other backward jump lies within.
+# A loop is what a backward jump jumps over; it is innermost if no other backward jump lies within. No loop is what another jump always
+# leaves on the way: that is code of a branch, laid behind the rest.
 function hex(text,  i, n) {
     n = 0
     for (i = 1; i <= length(text); i++)
@@ -12,6 +13,9 @@ function close_function(  j, k, i, inner) {
         for (k = 1; k <= jumps; k++)
             if (k != j && from[k] >= to[j] && from[k] < from[j] && to[k] >= to[j])
                 inner = 0
+        for (i = 1; i <= leaving; i++)
+            if (leave[i] >= to[j] && leave[i] < from[j] && (target_of[i] < to[j] || target_of[i] > from[j]))
+                inner = 0
         if (!inner)
             continue
         printf "loop %s %x\n", name, to[j]
@@ -19,7 +23,7 @@ function close_function(  j, k, i, inner) {
             if (address[i] >= to[j] && address[i] <= from[j])
                 print text[i]
     }
-    count = jumps = 0
+    count = jumps = leaving = 0
 }
 /^[0-9a-f]+ <.*>:$/ { close_function(); name = $2; gsub(/[<>:]/, "", name); next }
 /^ *[0-9a-f]+:\t/ {
@@ -31,6 +35,10 @@ function close_function(  j, k, i, inner) {
         target = part[2]
         sub(/ <.*/, "", target)
         sub(/.*[ \t,]/, "", target)
+        if (part[2] ~ /^(jmp|b)[ \t]/) {
+            leave[++leaving] = address[count]
+            target_of[leaving] = hex(target)
+        }
         if (hex(target) < address[count]) {
             from[++jumps] = address[count]
             to[jumps] = hex(target)
