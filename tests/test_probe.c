@@ -30,10 +30,10 @@ static void fit(const float *x, const int *labels, size_t rows, int d, int class
     cr_assert_eq(fit_on(best(), 2, x, labels, rows, d, classes, lambda, 0), SIMCLR_OK, "%s", err.text);
 }
 
-static struct probe_score test(const float *x, const int *labels, size_t rows, size_t *class_images, size_t *class_right)
+static struct class_score test(const float *x, const int *labels, size_t rows, size_t *class_images, size_t *class_right)
 {
     struct engine engine = {.kernels = best(), .threads = 2};
-    struct probe_score score;
+    struct class_score score;
     cr_assert_eq(probe_test(&probe, &score, class_images, class_right, x, labels, rows, &engine, &err), SIMCLR_OK, "%s", err.text);
     return score;
 }
@@ -237,7 +237,7 @@ Test(probe, never_answers_with_a_class_that_it_was_not_shown)
     for (int i = 0; i < 30; i++)
         labels[i] = 4;
     labels[30] = 7; /* a class of the test images alone */
-    struct probe_score score = test(x, labels, ROWS, images, right);
+    struct class_score score = test(x, labels, ROWS, images, right);
     cr_expect(images[4] == 30 && right[4] == 0 && right[1] + right[3] == score.right && score.right > 30, "%zu right", score.right);
     cr_expect(score.images == ROWS && score.in_five == ROWS - 1);
     probe_free(&probe);
@@ -262,7 +262,7 @@ Test(probe, ranks_classes_by_their_logits)
     float x[8] = {-2, -1, -1.5f, -1, 1, 2, 1.5f, 1}, queries[4] = {-3, 3, -3, NAN};
     int labels[8] = {0, 0, 0, 0, 1, 1, 1, 1}, answers[4] = {0, 1, 1, 0};
     fit(x, labels, 8, 1, 2, 0.1);
-    struct probe_score score = test(queries, answers, 4, NULL, NULL);
+    struct class_score score = test(queries, answers, 4, NULL, NULL);
     cr_expect(score.images == 4 && score.right == 2 && score.in_five == 4, "%zu, %zu right", score.images, score.right);
     probe_free(&probe);
 }

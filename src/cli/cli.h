@@ -18,6 +18,8 @@ int cmd_plan(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_preview(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
+int cmd_finetune(int argc, char **argv);
+int cmd_predict(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_search(int argc, char **argv);
 int cmd_export(int argc, char **argv);

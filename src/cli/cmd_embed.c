@@ -73,17 +73,6 @@ static void summarize(const struct embed_command *c, const struct image_parts *p
         printf("the test split was left out; --split all takes it too\n");
 }
 
-/* Where CSV is printed, all else goes to stderr. */
-static void report_broken(const struct image_parts *parts)
-{
-    for (int i = 0; i < parts->count; i++) {
-        const char *const *messages;
-        size_t n = loader_broken(parts->part[i].loader, &messages);
-        for (size_t m = 0; m < n && messages; m++)
-            fprintf(stderr, "simclr: left out: %s\n", messages[m]);
-    }
-}
-
 static enum simclr_status embed(struct embed_command *c, const struct image_parts *parts, struct simclr_error *err)
 {
     bool print = strcmp(c->output, "-") == 0;
@@ -98,8 +87,8 @@ static enum simclr_status embed(struct embed_command *c, const struct image_part
                             &result, err)
               : embed_write(c->output, network, parts->part, parts->count, &c->options, engine, progress_images, &progress, &result, err);
     progress_end(&progress);
-    if (status == SIMCLR_OK && print)
-        report_broken(parts);
+    if (status == SIMCLR_OK && print) /* then all else goes to stderr */
+        encoder_tell_broken(parts);
     else if (status == SIMCLR_OK)
         summarize(c, parts, &result);
     return status;

@@ -51,20 +51,6 @@ static enum simclr_status parse(struct eval_command *c, int argc, char **argv, s
     return SIMCLR_OK;
 }
 
-/* Whether the encoder may have seen them in training; labels it never saw. */
-static const char *test_origin(const struct eval_command *c, const struct run_data *data)
-{
-    if (data->test_set != data->bank_set)
-        return "the test split of the data";
-    if (data->bank_set != data->train_set)
-        return "a random tenth of the labelled images, the others train classifiers";
-    if (c->data || c->encoder.given.limit)
-        return "a random tenth of the images, for the data has no test split; if the run trained on this data, then on them, too";
-    if (c->encoder.encoder.config.knn_every == 0)
-        return "a random tenth of the images, for the data has no test split; the run trained on them, too, without labels";
-    return "the random tenth of the images that the run held out and never trained on";
-}
-
 static enum simclr_status judge(struct evaluation *evaluation, const struct eval_command *c, struct network *network,
                                 const struct run_data *data, struct progress *progress, struct simclr_error *err)
 {
@@ -107,7 +93,7 @@ static enum simclr_status run(struct eval_command *c, const struct run_data *dat
     if (status == SIMCLR_OK && c->untrained)
         status = judge_untrained(&untrained, c, data, &progress, err);
     struct eval_report report = {.encoder = encoder, .hash = before, .data = data, .path = c->data ? c->data : encoder->config.data,
-                                 .test_origin = test_origin(c, data), .k = encoder->config.knn_k, .trained = &trained,
+                                 .test_origin = encoder_test_origin(&c->encoder, c->data != NULL, data), .k = encoder->config.knn_k, .trained = &trained,
                                  .untrained = c->untrained ? &untrained : NULL, .per_class = c->per_class};
     if (status == SIMCLR_OK && c->json)
         status = eval_print_json(&report, err);
@@ -122,6 +108,7 @@ int cmd_eval(int argc, char **argv)
 {
     static struct eval_command c;
     struct run_data data = {.train = NULL};
+    struct train_config config;
     struct simclr_error err = {.text = ""};
     enum simclr_status status = parse(&c, argc, argv, &err);
     if (status != SIMCLR_OK || c.encoder.help)
@@ -130,10 +117,7 @@ int cmd_eval(int argc, char **argv)
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
     struct image_source source = encoder_images(&c.encoder, c.data);
-    status = encoder_run_data(&data, &c.encoder.encoder, &source, &c.encoder.engine, &err);
-    if (status == SIMCLR_OK && !data.test)
-        status = fail(&err, SIMCLR_ERR_USAGE, "these images have no labels, which eval needs; name DATA with labels (a folder with one "
-                                              "subfolder a class will do)");
+    status = encoder_run_data(&data, &config, &c.encoder.encoder, &source, &c.encoder.engine, &err);
     if (status == SIMCLR_OK)
         status = run(&c, &data, &err);
     run_data_close(&data);

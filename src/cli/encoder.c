@@ -11,14 +11,14 @@ static const struct option_range batch_range = {1, 65536};
 
 enum { OPTIONS = 3 + CLI_COMMON_OPTIONS };
 
-static size_t list_options(struct option options[OPTIONS], struct encoder_command *c, const char *limit_help)
+static size_t list_options(struct option options[OPTIONS], struct encoder_command *c, const struct encoder_usage *usage)
 {
     static const char group[] = "Options";
     c->batch_size = BATCH;
     options[0] = (struct option){.name = "batch-size", .letter = 'b', .group = group, .value = "N", .set = option_int, .target = &c->batch_size,
-                                 .data = &batch_range, .help = "images a pass: memory and speed, never a result [64]"};
+                                 .data = &batch_range, .help = usage->batch_help ? usage->batch_help : "images a pass: memory and speed, never a result [64]"};
     options[1] = cli_setting(train_setting_find("limit"), &c->given);
-    options[1].help = limit_help ? limit_help : "use at most N images of DATA, spread over it; 0: all [0]";
+    options[1].help = usage->limit_help ? usage->limit_help : "use at most N images of DATA, spread over it; 0: all [0]";
     options[2] = cli_setting(train_setting_find("max-pixels"), &c->given);
     options[2].help = "larger images count as broken; default: as the run";
     options[1].group = options[2].group = group;
@@ -30,7 +30,7 @@ enum simclr_status encoder_command_parse(struct encoder_command *c, const struct
 {
     struct option options[ENCODER_MOST_OWN + OPTIONS];
     memcpy(options, usage->own, usage->own_count * sizeof *options);
-    size_t n = usage->own_count + list_options(options + usage->own_count, c, usage->limit_help);
+    size_t n = usage->own_count + list_options(options + usage->own_count, c, usage);
     enum simclr_status status = options_parse(argc, argv, options, n, usage->name, usage->arguments, usage->most, count, err);
     if (status == SIMCLR_OK && c->help) {
         fputs(usage->text, stdout);
@@ -80,4 +80,27 @@ struct image_source encoder_image_files(const struct encoder_command *c, const c
     source.files = files;
     source.file_count = count;
     return source;
+}
+
+const char *encoder_test_origin(const struct encoder_command *c, bool other_data, const struct run_data *data)
+{
+    if (data->test_set != data->bank_set)
+        return "the test split of the data";
+    if (data->bank_set != data->train_set)
+        return "a random tenth of the labelled images, the others train classifiers";
+    if (other_data || c->given.limit)
+        return "a random tenth of the images, for the data has no test split; if the run trained on this data, then on them, too";
+    if (c->encoder.config.knn_every == 0)
+        return "a random tenth of the images, for the data has no test split; the run trained on them, too, without labels";
+    return "the random tenth of the images that the run held out and never trained on";
+}
+
+void encoder_tell_broken(const struct image_parts *parts)
+{
+    for (int i = 0; i < parts->count; i++) {
+        const char *const *messages;
+        size_t n = loader_broken(parts->part[i].loader, &messages);
+        for (size_t m = 0; m < n && messages; m++)
+            fprintf(stderr, "simclr: left out: %s\n", messages[m]);
+    }
 }

@@ -22,6 +22,7 @@ struct encoder_usage {
     const struct option *own; /* own_count, ENCODER_MOST_OWN at most, in the order of the help */
     size_t own_count;
     const char *limit_help;   /* of --limit; NULL: as usual */
+    const char *batch_help;   /* of --batch-size; NULL: as usual */
     const char **arguments;   /* room for `most` */
     size_t most;
 };
@@ -33,6 +34,13 @@ enum simclr_status encoder_command_parse(struct encoder_command *command, const 
 
 /* Signals, kernels and the encoder of run; warnings go to stderr. encoder_close(&command->encoder). */
 enum simclr_status encoder_command_open(struct encoder_command *command, const char *run, struct simclr_error *err);
+
+/* Which images a classifier is tested on (encoder_run_data), and whether the encoder may have seen them in training; labels it never saw.
+ * other_data: not its run's. */
+const char *encoder_test_origin(const struct encoder_command *command, bool other_data, const struct run_data *data);
+
+/* Lists on stderr what could not be read. */
+void encoder_tell_broken(const struct image_parts *parts);
 
 /* --split: which images of DATA. Target: an enum image_splits. */
 option_set_fn option_split;

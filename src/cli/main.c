@@ -16,6 +16,8 @@ static const struct command commands[] = {
     {"pack", "decode and resize images once, into a file that train reads as it lies", cmd_pack, true},
     {"preview", "show what the augmentations do to some images, in one picture", cmd_preview, true},
     {"eval", "judge a run's encoder: kNN and a linear probe on its features", cmd_eval, true},
+    {"finetune", "train an encoder and a linear classifier on a share of the labels", cmd_finetune, true},
+    {"predict", "tell the classes of images with a classifier that finetune trained", cmd_predict, true},
     {"embed", "compute the features of images with a trained encoder, into .npy or CSV", cmd_embed, true},
     {"search", "find the images most like a picture, or near-duplicates", cmd_search, true},
     {"report", "show a run on one HTML page: curves, map, neighbours, views, settings", cmd_report, true},

@@ -77,6 +77,13 @@ void progress_end(struct progress *progress)
     flush(progress);
 }
 
+void progress_text(struct progress *progress, const char *text)
+{
+    clear_bar(progress);
+    fprintf(progress->out, "%s\n", text);
+    flush(progress);
+}
+
 /* A line of fields, each added whole if it fits. */
 struct line {
     char text[LINE];
@@ -189,13 +196,11 @@ static void show_text(struct progress *p, const struct train_progress *t)
 {
     char text[8 * LINE];
     text_printable(text, sizeof text, t->text);
-    clear_bar(p);
     if (strcmp(t->phase, "warning") == 0) {
-        flush(p);
+        progress_end(p);
         fprintf(stderr, "simclr: %s\n", text);
     } else {
-        fprintf(p->out, "%s\n", text);
-        flush(p);
+        progress_text(p, text);
     }
 }
 

@@ -27,6 +27,9 @@ int progress_images(void *ctx, const struct image_progress *progress);
 /* What goes on, and how much of it is done, 0 to 1; shown on a terminal alone. */
 void progress_phase(void *ctx, const char *phase, double done);
 
+/* A line that lasts. */
+void progress_text(struct progress *progress, const char *text);
+
 /* Ends a bar that is still shown. */
 void progress_end(struct progress *progress);
 

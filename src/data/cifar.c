@@ -180,7 +180,11 @@ static enum simclr_status cifar_open(struct dataset *set, const char *path, enum
         status = open_file(set, path, err);
     set->total = records_count(records);
     set->raw = true;
-    return status == SIMCLR_OK && set->total ? read_labels(set, err) : status;
+    if (status == SIMCLR_OK && set->total)
+        status = read_labels(set, err);
+    if (status == SIMCLR_OK && path_is_folder(path))
+        class_names_read(set, path, set->classes == 10 ? "batches.meta.txt" : "fine_label_names.txt");
+    return status;
 }
 
 static enum simclr_status cifar_read(const struct dataset *set, size_t index, struct image *image, struct simclr_error *err)

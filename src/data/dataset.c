@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "data/decode.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,12 +198,43 @@ bool dataset_is_image_file(const char *path)
     return path_is_file(path) && !ends_with(path, ".npy") && !ends_with(path, ".bin");
 }
 
+static void class_names_free(struct dataset *set)
+{
+    for (int i = 0; set->class_names && i < set->classes; i++)
+        free(set->class_names[i]);
+    free(set->class_names);
+    set->class_names = NULL;
+}
+
+void class_names_read(struct dataset *set, const char *folder, const char *file)
+{
+    enum { MOST_BYTES = 1 << 16 };
+    char path[PATH_BYTES];
+    void *text;
+    size_t size;
+    if (!path_join(path, sizeof path, folder, file) || file_read(&text, &size, path, MOST_BYTES, NULL) != SIMCLR_OK)
+        return;
+    set->class_names = calloc((size_t)set->classes, sizeof *set->class_names);
+    bool enough = set->class_names != NULL;
+    char *line = text;
+    int count = 0;
+    for (; enough && count < set->classes && *line; count++) {
+        size_t length = strcspn(line, "\r\n");
+        enough = length > 0 && (set->class_names[count] = strndup(line, length));
+        line += length + strspn(line + length, "\r\n");
+    }
+    if (!enough || count < set->classes)
+        class_names_free(set);
+    free(text);
+}
+
 void dataset_close(struct dataset *set)
 {
     if (!set)
         return;
     if (set->format->close)
         set->format->close(set);
+    class_names_free(set);
     free(set->state);
     free(set->labels);
     free(set);
@@ -219,6 +251,14 @@ uint64_t dataset_fingerprint(const struct dataset *set) { return set->hash; }
 int dataset_label(const struct dataset *set, size_t index)
 {
     return set->labels && index < set->size ? set->labels[source_index(set, index)] : -1;
+}
+
+const char *dataset_class_name(const struct dataset *set, int class, char *text, size_t size)
+{
+    if (set->class_names && class < set->classes)
+        return text_printable(text, size, set->class_names[class]);
+    snprintf(text, size, "%d", class);
+    return text;
 }
 
 const char *dataset_item_name(const struct dataset *set, size_t index, char *text, size_t size)

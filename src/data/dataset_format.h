@@ -16,6 +16,7 @@ struct dataset {
     bool raw;
     bool (*stop)(void); /* of the options */
     int32_t *labels; /* (total), -1: none; NULL when classes == 0 */
+    char **class_names; /* (classes), each from malloc; NULL: they have numbers */
     uint64_t hash;   /* of format, sizes, names */
     void *state;     /* the format's own */
 };
@@ -41,6 +42,9 @@ enum simclr_status folder_open_files(struct dataset *dataset, const char *const 
  * subfolder that the official archive unpacks to. */
 bool cifar_recognise(const char *path, char *where, size_t size);
 bool stl10_recognise(const char *path, char *where, size_t size);
+
+/* The classes' names from a file that may lie beside the data, a line each; where it has not as many lines they keep their numbers. */
+void class_names_read(struct dataset *dataset, const char *folder, const char *file);
 
 /* FNV-1a, 64 bits, continued from hash. */
 #define HASH_START UINT64_C(0xcbf29ce484222325)

@@ -328,7 +328,10 @@ static enum simclr_status folder_open(struct dataset *set, const char *path, enu
         status = find_classes(&classes, split == SPLIT_TEST ? &train : folder, err);
     if (status == SIMCLR_OK)
         status = label_items(set, folder, &classes, err);
-    classes_free(&classes);
+    if (status == SIMCLR_OK && classes.count > 0)
+        set->class_names = classes.names; /* of as many as the set now has */
+    else
+        classes_free(&classes);
     folder_free(&train);
     take_items(set, folder);
     return status;

@@ -296,7 +296,7 @@ static void augment_both_views(struct job *job, size_t slot, const struct image 
 {
     struct loader *l = job->loader;
     const struct loader_config *c = &l->config;
-    for (uint64_t view = 0; view < 2; view++) {
+    for (uint64_t view = 0; view < (c->one_view ? 1 : 2); view++) {
         struct augment_params params;
         struct rng rng = rng_stream(c->seed, RNG_AUGMENT, job->epoch, 2 * stream + view);
         augment_draw(&params, &c->augment, image->h, image->w, &rng);
@@ -352,12 +352,28 @@ enum simclr_status loader_batch(struct loader *l, float *out, uint32_t epoch, si
     return job_end(&job, err);
 }
 
-const char *loader_name(const struct loader *l, size_t place, char *text, size_t size)
+/* The index in the data set of the image that served at a place. */
+static uint32_t served(const struct loader *l, size_t place)
 {
     size_t at = place;
     while (atomic_load(&l->state[l->order[at]]) == ITEM_BROKEN && (at + 1) % l->count != place)
         at = (at + 1) % l->count;
-    return dataset_item_name(l->dataset, l->items[l->order[at]], text, size);
+    return l->items[l->order[at]];
+}
+
+const char *loader_name(const struct loader *l, size_t place, char *text, size_t size)
+{
+    return dataset_item_name(l->dataset, served(l, place), text, size);
+}
+
+int loader_label(const struct loader *l, size_t place)
+{
+    return dataset_label(l->dataset, served(l, place));
+}
+
+uint32_t loader_item(const struct loader *l, size_t i)
+{
+    return l->items[i];
 }
 
 static void clean_slot(void *ctx, size_t slot, int thread)

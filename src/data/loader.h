@@ -11,6 +11,7 @@ struct loader;
 struct loader_config {
     int image_size, channels;
     struct augment_config augment;
+    bool one_view; /* loader_batch gives view 0 alone */
     uint64_t seed;
 };
 
@@ -30,7 +31,7 @@ struct image_part {
 void loader_cache(struct loader *loader, size_t bytes, bool all);
 
 /* Both views of the batch images at positions [first, first + batch) of epoch's order: out (2 batch, S, S, C), view 0 of all, then
- * view 1 of all. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
+ * view 1 of all; or only the former. Image i, view v, epoch e draws from the stream (seed, RNG_AUGMENT, e, 2 i + v): no batch or thread matters.
  * A broken image is replaced by the next readable one in the epoch's order, drawn with the broken one's stream (so that the two
  * copies in a batch differ), and recorded once. The order itself is a permutation drawn from (seed, RNG_SHUFFLE, e, 0). */
 enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoch, size_t first, int batch,
@@ -38,6 +39,10 @@ enum simclr_status loader_batch(struct loader *loader, float *out, uint32_t epoc
 
 /* The name of the image that served at position `place` of the order of the last loader_batch: a path in the set, or "#17". */
 const char *loader_name(const struct loader *loader, size_t place, char *text, size_t size);
+int loader_label(const struct loader *loader, size_t place); /* LABEL_NONE: it has none */
+
+/* The index in the data set of item i. */
+uint32_t loader_item(const struct loader *loader, size_t i);
 
 /* Clean images at items [first, first + count): out (count, S, S, C); labels if not NULL. Broken ones are zeros. SIMCLR_ERR_CANCELLED
  * when the engine is to stop. */

@@ -63,7 +63,10 @@ static enum simclr_status open_part(struct dataset *set, const char *folder, con
     set->total = records_count(records);
     if (!labels || !has(folder, labels) || !path_join(path, sizeof path, folder, labels))
         return SIMCLR_OK;
-    return read_labels(set, path, err);
+    status = read_labels(set, path, err);
+    if (status == SIMCLR_OK)
+        class_names_read(set, folder, "class_names.txt");
+    return status;
 }
 
 static enum simclr_status stl10_open(struct dataset *set, const char *path, enum dataset_split split, struct simclr_error *err)

@@ -26,7 +26,7 @@ struct evaluation_part {
     double knn;            /* with the options' k, cut to the bank, and temperature */
     double knn_sweep[EVALUATE_MOST_K][EVALUATE_MOST_T];
     struct probe probe;    /* its weights are freed */
-    struct probe_score train, test;
+    struct class_score train, test;
     size_t *class_right;   /* (classes) of the test images, by the probe */
 };
 

@@ -16,7 +16,6 @@
 
 enum {
     BLOCK = 8192,  /* rows whose logits are in memory at a time; sums over blocks are in double */
-    SLICE = 64,    /* rows of a block whose losses make one sum */
     COLUMNS = 16,  /* features that a task standardises */
     HELD_OUT = 10, /* one in ten training images chooses lambda */
     LAMBDAS = 9,   /* 100 to 1e-6 */
@@ -41,7 +40,7 @@ struct fit {
     double *params, *best;      /* (d, columns), then (columns) the bias */
     float *weight, *bias, *dweight, *dbias;
     float *logits;              /* (BLOCK, columns) */
-    double *losses;             /* (BLOCK / SLICE) */
+    void *losses;               /* cross_entropy_scratch */
     void *scratch;              /* of the linear layer */
 };
 
@@ -49,41 +48,6 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t param_count(const struct fit *f) { return ((size_t)f->d + 1) * (size_t)f->columns; }
 
 /* ---- The objective ---- */
-
-struct softmax {
-    float *logits;
-    const int *column;
-    size_t rows;
-    int columns;
-    double *losses;
-};
-
-/* Logits become their gradient, softmax - one-hot. */
-static double softmax_row(float *z, int label, int columns)
-{
-    double most = z[0], sum = 0, at_label = z[label];
-    for (int c = 1; c < columns; c++)
-        most = z[c] > most ? z[c] : most;
-    for (int c = 0; c < columns; c++) {
-        double e = fm_exp(z[c] - most);
-        sum += e;
-        z[c] = (float)e;
-    }
-    for (int c = 0; c < columns; c++)
-        z[c] = (float)(z[c] / sum);
-    z[label] -= 1;
-    return fm_log(sum) + most - at_label;
-}
-
-static void softmax_slice(void *ctx, size_t slice, int thread)
-{
-    (void)thread;
-    const struct softmax *s = ctx;
-    double loss = 0;
-    for (size_t i = slice * SLICE; i < least((slice + 1) * SLICE, s->rows); i++)
-        loss += softmax_row(s->logits + i * (size_t)s->columns, s->column[i], s->columns);
-    s->losses[slice] = loss;
-}
 
 static void use_params(const struct fit *f, const double *params)
 {
@@ -102,19 +66,15 @@ static void block_logits(const struct fit *f, size_t first, size_t rows)
 /* Adds the block's gradient, and returns its loss. */
 static double block_loss(const struct fit *f, double *gradient, size_t first, size_t rows)
 {
-    struct softmax s = {f->logits, f->column + first, rows, f->columns, f->losses};
-    size_t slices = (rows + SLICE - 1) / SLICE, weights = (size_t)f->d * (size_t)f->columns;
-    double loss = 0;
+    size_t weights = (size_t)f->d * (size_t)f->columns;
     block_logits(f, first, rows);
-    par_for(f->engine->threads, slices, softmax_slice, &s);
+    double loss = cross_entropy(f->engine, f->logits, f->column + first, rows, f->columns, f->losses);
     linear_backward(f->engine, NULL, f->dweight, f->dbias, f->logits, NULL, f->x + first * (size_t)f->d, f->weight, (int)rows, f->d,
                     f->columns, f->scratch);
     for (size_t i = 0; i < weights; i++)
         gradient[i] += f->dweight[i];
     for (int c = 0; c < f->columns; c++)
         gradient[weights + (size_t)c] += f->dbias[c];
-    for (size_t i = 0; i < slices; i++)
-        loss += f->losses[i];
     return loss;
 }
 
@@ -136,15 +96,6 @@ static double objective(void *ctx, double *gradient, const double *params)
     return loss / rows + f->lambda / 2 * squares;
 }
 
-/* How many classes come before the label; NaN does, too. */
-static int rank_of(const float *z, int label, int columns)
-{
-    int rank = 0;
-    for (int c = 0; c < columns; c++)
-        rank += c != label && !(z[c] < z[label] || (z[c] == z[label] && c > label));
-    return rank;
-}
-
 static size_t count_right(const struct fit *f, size_t first, size_t end)
 {
     size_t right = 0;
@@ -153,7 +104,7 @@ static size_t count_right(const struct fit *f, size_t first, size_t end)
         size_t rows = least(BLOCK, end - block);
         block_logits(f, block, rows);
         for (size_t i = 0; i < rows; i++)
-            right += rank_of(f->logits + i * (size_t)f->columns, f->column[block + i], f->columns) == 0;
+            right += class_rank(f->logits + i * (size_t)f->columns, f->column[block + i], f->columns) == 0;
     }
     return right;
 }
@@ -333,7 +284,7 @@ static void lay_out_fit(struct fit *f, struct arena *arena)
     f->bias = arena_alloc(arena, columns, sizeof *f->bias);
     f->dbias = arena_alloc(arena, columns, sizeof *f->dbias);
     f->logits = arena_alloc(arena, block * columns, sizeof *f->logits);
-    f->losses = arena_alloc(arena, BLOCK / SLICE, sizeof *f->losses);
+    f->losses = arena_alloc(arena, cross_entropy_scratch(block), 1);
     f->scratch = arena_alloc(arena, linear_scratch(f->engine, (int)block, f->d, f->columns), 1);
 }
 
@@ -395,14 +346,14 @@ void probe_free(struct probe *probe)
 
 /* ---- Testing ---- */
 
-enum simclr_status probe_test(const struct probe *probe, struct probe_score *score, size_t *class_images, size_t *class_right,
+enum simclr_status probe_test(const struct probe *probe, struct class_score *score, size_t *class_images, size_t *class_right,
                               const float *x, const int *labels, size_t rows, const struct engine *engine, struct simclr_error *err)
 {
     size_t d = (size_t)probe->d, classes = (size_t)probe->classes, block = least(BLOCK, rows);
     float *logits = alloc_aligned(block * classes, sizeof *logits);
     void *scratch = alloc_aligned(linear_scratch(engine, (int)block, probe->d, probe->classes), 1);
     enum simclr_status status = SIMCLR_OK;
-    *score = (struct probe_score){.images = 0};
+    *score = (struct class_score){.images = 0};
     if (!logits || !scratch)
         status = fail(err, SIMCLR_ERR_MEMORY, "probe: not enough memory for the logits of %zu images", block);
     for (size_t first = 0; first < rows && status == SIMCLR_OK; first += BLOCK) {
@@ -412,10 +363,8 @@ enum simclr_status probe_test(const struct probe *probe, struct probe_score *sco
             int label = labels[first + i];
             if (label < 0)
                 continue;
-            int rank = label < probe->classes ? rank_of(logits + i * classes, label, probe->classes) : probe->classes;
-            score->images++;
-            score->right += rank == 0;
-            score->in_five += rank < 5;
+            int rank = label < probe->classes ? class_rank(logits + i * classes, label, probe->classes) : probe->classes;
+            class_score_add(score, rank);
             if (class_images && label < probe->classes) {
                 class_images[label]++;
                 class_right[label] += rank == 0;

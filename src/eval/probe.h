@@ -5,7 +5,7 @@
 #ifndef EVAL_PROBE_H
 #define EVAL_PROBE_H
 
-#include "base/engine.h"
+#include "nn/cross_entropy.h"
 #include "simclr/simclr.h"
 
 #include <stdbool.h>
@@ -37,10 +37,7 @@ void probe_free(struct probe *probe);
 
 /* What a probe makes of the labelled ones of x (rows, d); of equal logits the lower class comes first. class_images and class_right
  * (classes) are added to, unless NULL. */
-struct probe_score {
-    size_t images, right, in_five;
-};
-enum simclr_status probe_test(const struct probe *probe, struct probe_score *score, size_t *class_images, size_t *class_right,
+enum simclr_status probe_test(const struct probe *probe, struct class_score *score, size_t *class_images, size_t *class_right,
                               const float *x, const int *labels, size_t rows, const struct engine *engine, struct simclr_error *err);
 
 #endif

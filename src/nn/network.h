@@ -22,6 +22,7 @@ struct network_config {
     int head_layers;  /* 1 to 3; hidden layers as wide as the feature, ReLU between */
     bool head_norm;   /* BatchNorm after every hidden layer of the head */
     int out_dim;      /* of the projection z */
+    bool classifier;  /* the head is torchvision's: one linear layer "fc" on h, whose z are out_dim classes' logits */
     bool zero_init;   /* gain of each block's last norm starts at 0 */
     uint64_t seed;    /* of the initialisation */
 };
@@ -93,6 +94,8 @@ void network_time(struct network *network, struct node_time *times);
 float *network_params(struct network *network, size_t *count);
 float *network_grads(struct network *network);
 float *network_buffers(struct network *network, size_t *count);
+/* Running variances overflow before anything else when activations grow: the norm then makes zeros of them, and the loss is finite. */
+bool network_statistics_are_finite(const struct network *network);
 const struct tensor_info *network_param_list(const struct network *network, size_t *count);
 const struct tensor_info *network_buffer_list(const struct network *network, size_t *count);
 

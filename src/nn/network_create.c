@@ -7,6 +7,7 @@
 #include "nn/norm.h"
 #include "nn/pool.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +249,14 @@ float *network_buffers(struct network *network, size_t *count)
 {
     *count = network->net.buffer_floats;
     return network->buffers;
+}
+
+bool network_statistics_are_finite(const struct network *network)
+{
+    for (size_t i = 0; i < network->net.buffer_floats; i++)
+        if (!isfinite(network->buffers[i]))
+            return false;
+    return true;
 }
 
 const struct tensor_info *network_param_list(const struct network *network, size_t *count)

@@ -135,16 +135,16 @@ static int add_stem(struct resnet *net, const struct network_config *config, int
     return push_node(net, make_node(NODE_MAXPOOL, shape_after(&net->nodes[conv].shape, planes, 3, 2)), conv);
 }
 
-/* Linear (norm? ReLU Linear)*, numbered as nn.Sequential numbers them. */
+/* Linear (norm? ReLU Linear)*, numbered as nn.Sequential numbers them; or a classifier. */
 static void add_head(struct resnet *net, const struct network_config *config)
 {
-    int position = 0, last = net->feature, in = net->nodes[last].shape.k;
+    int position = 0, last = net->feature, in = net->nodes[last].shape.k, layers = config->classifier ? 1 : config->head_layers;
     char module[32];
-    for (int layer = 0; layer < config->head_layers; layer++) {
-        bool hidden = layer + 1 < config->head_layers;
+    for (int layer = 0; layer < layers; layer++) {
+        bool hidden = layer + 1 < layers;
         int out = hidden ? in : config->out_dim;
         struct node node = make_node(NODE_LINEAR, conv_shape(1, 1, 1, in, out, 1, 1, 0));
-        snprintf(module, sizeof module, "head.%d", position++);
+        snprintf(module, sizeof module, config->classifier ? "fc" : "head.%d", position++);
         node.weight = add_param(net, ROLE_LINEAR, module, "weight", 2, (const int[4]){out, in});
         node.bias = add_param(net, ROLE_BIAS, module, "bias", 1, (const int[4]){out});
         node.relu = hidden;

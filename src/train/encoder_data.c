@@ -115,12 +115,17 @@ void image_parts_close(struct image_parts *parts)
     *parts = (struct image_parts){.count = 0};
 }
 
-enum simclr_status encoder_run_data(struct run_data *data, const struct encoder *encoder, const struct image_source *source,
-                                    const struct engine *engine, struct simclr_error *err)
+enum simclr_status encoder_run_data(struct run_data *data, struct train_config *config, const struct encoder *encoder,
+                                    const struct image_source *source, const struct engine *engine, struct simclr_error *err)
 {
-    struct train_config config;
     *data = (struct run_data){.train = NULL};
-    enum simclr_status status = settle(&config, encoder, source, err);
-    config.knn_every = 1; /* labels are wanted, whatever the run did with them */
-    return status == SIMCLR_OK ? run_data_open(data, &config, engine, err) : status;
+    enum simclr_status status = settle(config, encoder, source, err);
+    config->knn_every = 1; /* labels are wanted, whatever the run did with them */
+    if (status == SIMCLR_OK)
+        status = run_data_open(data, config, engine, err);
+    if (status == SIMCLR_OK && !data->test)
+        status = fail(err, SIMCLR_ERR_USAGE, data->classes > 0 ? "these are too few labelled images to hold some out for a test; name DATA with more"
+                                             : "these images have no labels, which are needed here; name DATA with labels (a folder with one "
+                                               "subfolder a class will do)");
+    return status;
 }

@@ -27,8 +27,9 @@ enum simclr_status image_parts_open(struct image_parts *parts, const struct enco
                                     enum image_splits splits, const struct engine *engine, struct simclr_error *err);
 void image_parts_close(struct image_parts *parts);
 
-/* For evaluation: what a run on these images would train on, its labelled bank and its held-out queries. run_data_close. */
-enum simclr_status encoder_run_data(struct run_data *data, const struct encoder *encoder, const struct image_source *source,
-                                    const struct engine *engine, struct simclr_error *err);
+/* For those who want labels: what a run on these images would train on, its labelled bank and its held-out queries, and that run's settings.
+ * Too few labels to have queries are SIMCLR_ERR_USAGE. run_data_close. */
+enum simclr_status encoder_run_data(struct run_data *data, struct train_config *config, const struct encoder *encoder,
+                                    const struct image_source *source, const struct engine *engine, struct simclr_error *err);
 
 #endif

@@ -48,24 +48,30 @@ void export_input_text(char *text, size_t size, const struct network_config *net
              network->channels == 3 ? "RGB" : "grey", network->image_size, network->image_size);
 }
 
+void export_describe(struct export_metadata *m, const struct network_config *network)
+{
+    snprintf(m->arch, sizeof m->arch, "resnet%d", network->depth);
+    number_json(m->width, network->width);
+    snprintf(m->channels, sizeof m->channels, "%d", network->channels);
+    snprintf(m->image_size, sizeof m->image_size, "%d", network->image_size);
+    export_input_text(m->input, sizeof m->input, network);
+    const struct safetensors_pair pairs[EXPORT_PAIRS] = {
+        {"format", "pt"}, {"arch", m->arch}, {"width", m->width}, {"stem", network->stem == STEM_CIFAR ? "cifar" : "imagenet"},
+        {"channels", m->channels}, {"image_size", m->image_size}, {"input", m->input}};
+    memcpy(m->pairs, pairs, sizeof pairs);
+}
+
 enum simclr_status export_safetensors(const char *path, struct encoder *encoder, bool head, struct simclr_error *err)
 {
-    const struct network_config *network = &encoder->config.network;
+    struct export_metadata metadata;
     struct tensor_group groups[2];
     struct tensor_entries tensors;
     network_groups(groups, encoder->network, head);
     enum simclr_status status = tensor_entries_make(&tensors, groups, 2, encoder->batches, path, err);
     if (status != SIMCLR_OK)
         return status;
-    char arch[16], width[32], channels[16], input[EXPORT_INPUT_TEXT];
-    snprintf(arch, sizeof arch, "resnet%d", network->depth);
-    number_json(width, network->width);
-    snprintf(channels, sizeof channels, "%d", network->channels);
-    export_input_text(input, sizeof input, network);
-    const struct safetensors_pair metadata[] = {{"format", "pt"}, {"arch", arch}, {"width", width},
-                                                {"stem", network->stem == STEM_CIFAR ? "cifar" : "imagenet"},
-                                                {"channels", channels}, {"input", input}};
-    status = tensor_entries_write(path, &tensors, metadata, sizeof metadata / sizeof metadata[0], err);
+    export_describe(&metadata, &encoder->config.network);
+    status = tensor_entries_write(path, &tensors, metadata.pairs, EXPORT_PAIRS, err);
     tensor_entries_free(&tensors);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef TRAIN_EXPORT_H
 #define TRAIN_EXPORT_H
 
+#include "io/safetensors.h"
 #include "train/encoder.h"
 
 /* By path's suffix: .safetensors (tensors under torchvision's names; with head also "head.*", as nn.Sequential numbers them) or .onnx (a
@@ -18,5 +19,13 @@ enum simclr_status export_onnx(const char *path, struct encoder *encoder, bool h
 /* What the network expects of images, in words. */
 enum { EXPORT_INPUT_TEXT = 320 };
 void export_input_text(char *text, size_t size, const struct network_config *network);
+
+/* What a safetensors file says of the network in it: its architecture and its input. */
+enum { EXPORT_PAIRS = 7 };
+struct export_metadata {
+    char arch[16], width[32], channels[16], image_size[16], input[EXPORT_INPUT_TEXT];
+    struct safetensors_pair pairs[EXPORT_PAIRS];
+};
+void export_describe(struct export_metadata *metadata, const struct network_config *network);
 
 #endif

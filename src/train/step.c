@@ -51,17 +51,6 @@ static void restore_statistics(const struct step_memory *m)
     memcpy(buffers, m->statistics, count * sizeof *buffers);
 }
 
-/* Running variances overflow before anything else when activations grow: the norm then makes zeros of them, and the loss is finite. */
-static bool statistics_are_finite(const struct step_memory *m)
-{
-    size_t count;
-    const float *buffers = network_buffers(m->network, &count);
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(buffers[i]))
-            return false;
-    return true;
-}
-
 /* ---- Passes ---- */
 
 /* Both views of images first to first + images - 1 of the batch. */
@@ -197,7 +186,7 @@ enum simclr_status step_run(const struct step_memory *m, const struct step_batch
     const struct tensor_info *tensors = network_param_list(m->network, &count);
     save_statistics(m);
     enum simclr_status status = forward(m, batch, result, &nobody, err);
-    *finite = status == SIMCLR_OK && isfinite(result->loss) && statistics_are_finite(m);
+    *finite = status == SIMCLR_OK && isfinite(result->loss) && network_statistics_are_finite(m->network);
     if (*finite)
         status = backward(m, batch, &nobody, err);
     *finite = *finite && status == SIMCLR_OK && optim_gradient_is_finite(m->engine, tensors, count, network_grads(m->network));

@@ -8,7 +8,7 @@
 
 static size_t encoder_count(const struct tensor_info *list, size_t count)
 {
-    while (count > 0 && strncmp(list[count - 1].name, "head.", 5) == 0)
+    while (count > 0 && (strncmp(list[count - 1].name, "head.", 5) == 0 || strncmp(list[count - 1].name, "fc.", 3) == 0))
         count--;
     return count;
 }
