@@ -94,10 +94,11 @@ Test(features, are_of_the_runs_images_or_of_others)
 Test(features, for_evaluation_are_of_the_parts_that_a_run_would_make)
 {
     struct run_data data;
+    struct train_config settings;
     run_whole("run");
     open_encoder("auto", 1, 4);
     encoder.config.knn_every = 0; /* the run did without labels */
-    cr_assert_eq(encoder_run_data(&data, &encoder, &(struct image_source){.path = NULL}, &engine, &err), SIMCLR_OK, "%s", err.text);
+    cr_assert_eq(encoder_run_data(&data, &settings, &encoder, &(struct image_source){.path = NULL}, &engine, &err), SIMCLR_OK, "%s", err.text);
     cr_expect_eq(loader_size(data.train), PICTURES - PICTURES / 10);
     cr_expect_eq(loader_size(data.test), PICTURES / 10);
     cr_expect_eq(data.classes, 2);
