@@ -7,6 +7,7 @@ begin from torchvision's own weights. Features of the same random pixels are com
 
 BUILD (default build) holds simclr and tests/features. Prints the largest differences, relative to the largest feature; 1e-4 is allowed.
 """
+import json
 import os
 import subprocess
 import sys
@@ -107,6 +108,8 @@ def test_torch(folder):
                     z = model.head(torch.from_numpy(torch_features(model, x))).numpy()
                 compare(f'{arch}, z in torchvision', z, ours(run, x)[1])
 
+        check_classifier(run, arch)
+
         # The other way: training that begins from torchvision's weights, and has learnt nothing yet.
         torch.manual_seed(1)
         model = torchvision.models.__dict__[arch]()
@@ -119,6 +122,23 @@ def test_torch(folder):
         said = train(f'{run}-init', *network[:5], ['--init', f'{folder}/{arch}.safetensors', '--lr', 0, '--wd', 0])
         assert 'fc.bias' in said, said
         check_begun(f'{run}-init', model, arch)
+
+
+def check_classifier(run, arch):
+    """A fine-tuned one, fc included, is torchvision's, and tells the same of the same bytes."""
+    import torch
+    import torchvision
+    from safetensors.torch import load_file
+    simclr('finetune', run, '--limit', 20, '--epochs', 1, '--batch-size', 4, '-o', f'{run}-tuned')
+    model = torchvision.models.__dict__[arch](num_classes=10)
+    model.load_state_dict(load_file(f'{run}-tuned/classifier.safetensors'), strict=True)
+    images = np.random.default_rng(1).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    np.save(f'{run}.npy', images)
+    told = json.loads(simclr('predict', f'{run}-tuned', f'{run}.npy', '--json', '--top', 10))
+    names = open(f'{run}-tuned/classes.txt').read().splitlines()
+    theirs = torch.softmax(torch.from_numpy(torch_features(model, images.astype(np.float32) / 255)), 1).numpy()
+    of_class = [{c['class']: c['probability'] for c in row['classes']} for row in told]
+    compare(f'{arch}, classes in torchvision', theirs, np.array([[row[name] for name in names] for row in of_class], np.float32))
 
 
 def check_begun(run, model, arch):

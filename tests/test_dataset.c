@@ -52,6 +52,36 @@ Test(dataset, cifar10_in_its_folder_or_the_archives)
     }
 }
 
+static void expect_class(const struct dataset *set, int class, const char *name)
+{
+    char text[64];
+    cr_expect_str_eq(dataset_class_name(set, class, text, sizeof text), name);
+}
+
+Test(dataset, classes_have_the_names_that_lie_beside_them)
+{
+    static const char *const texts[] = {"a\nb b\r\nc\nd\ne\nf\ng\nh\ni\nj\n\n", "a\nb\n"};
+    for (int i = 0; i < 3; i++) {
+        write_cifar(temp_path(root, "cifar/data_batch_1.bin"), 3, 1, 0, 0);
+        if (i > 0)
+            temp_write(temp_path(root, "cifar/batches.meta.txt"), texts[i - 1], strlen(texts[i - 1]));
+        struct dataset *set = open_set(temp_path(root, "cifar"), SPLIT_TRAIN);
+        expect_class(set, 1, i == 1 ? "b b" : "1"); /* too few names: numbers */
+        expect_class(set, 9, i == 1 ? "j" : "9");
+        dataset_close(set);
+    }
+    for (int i = 0; i < 4; i++)
+        write_gradient(temp_path(root, "photos/%s/%d.bmp", i % 2 ? "dog" : "c\nat", i), 8, 8, 1);
+    struct dataset *set = open_set(temp_path(root, "photos"), SPLIT_TRAIN);
+    expect_class(set, 0, "c\\x0aat");
+    expect_class(set, 1, "dog");
+    expect_class(set, 2, "2");
+    dataset_close(set);
+    set = open_set(NULL, SPLIT_TRAIN);
+    expect_class(set, 0, "disc");
+    dataset_close(set);
+}
+
 Test(dataset, cifar100_uses_fine_labels)
 {
     write_cifar(temp_path(root, "train.bin"), 3, 2, 97, 0);

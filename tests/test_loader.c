@@ -93,6 +93,24 @@ Test(loader, batch_size_threads_and_cache_change_nothing)
     dataset_close(set);
 }
 
+Test(loader, one_view_is_the_first_of_two)
+{
+    struct dataset *set = pictures(COUNT);
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2};
+    struct loader_config config = {.image_size = SIDE, .channels = 3, .one_view = true, .seed = 5};
+    static float two[2 * COUNT * FLOATS], one[COUNT * FLOATS];
+    struct simclr_error err;
+    struct loader *both = make(set, 1, 0), *single;
+    augment_preset(&config.augment, "paper");
+    cr_assert_eq(loader_create(&single, set, NULL, COUNT, &config, &engine, &err), SIMCLR_OK);
+    epoch_of(both, two, 3, COUNT);
+    batch(single, one, 3, 0, COUNT);
+    cr_expect_arr_eq(one, two, sizeof one);
+    loader_free(both);
+    loader_free(single);
+    dataset_close(set);
+}
+
 /* Slot s of an epoch is the image at order[s] with the streams that loader.h promises. */
 Test(loader, order_and_streams_are_as_promised)
 {

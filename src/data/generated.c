@@ -5,6 +5,7 @@
 #include "data/shapes.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { TRAIN = 4000, TEST = 1000, SET_SEED = 0 };
 
@@ -17,7 +18,11 @@ static enum simclr_status generated_open(struct dataset *set, const char *path, 
     size_t *first = malloc(sizeof *first);
     set->state = first;
     set->labels = malloc(set->total * sizeof *set->labels);
-    if (!first || !set->labels)
+    set->class_names = calloc(SHAPES_CLASSES, sizeof *set->class_names);
+    bool enough = first && set->labels && set->class_names;
+    for (int i = 0; i < SHAPES_CLASSES && enough; i++)
+        enough = (set->class_names[i] = strdup(shapes_class_names[i])) != NULL;
+    if (!enough)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the generated set");
     *first = split == SPLIT_TEST ? TRAIN : 0;
     for (size_t i = 0; i < set->total; i++)
