@@ -105,9 +105,7 @@ int cmd_embed(int argc, char **argv)
     if (status == SIMCLR_OK)
         status = encoder_command_open(&c.encoder, c.arguments[0], &err);
     if (status == SIMCLR_OK) {
-        struct image_source source = encoder_images(&c.encoder, c.count > 1 ? c.arguments[1] : NULL);
-        if (c.count > 2 || (c.count == 2 && dataset_is_image_file(c.arguments[1])))
-            source = encoder_image_files(&c.encoder, c.arguments + 1, c.count - 1);
+        const struct image_source source = encoder_data_or_files(&c.encoder, c.arguments + 1, c.count - 1);
         status = image_parts_open(&parts, &c.encoder.encoder, &source, c.splits, &c.encoder.engine, &err);
     }
     if (status == SIMCLR_OK)

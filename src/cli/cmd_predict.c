@@ -99,9 +99,7 @@ int cmd_predict(int argc, char **argv)
     if (status == SIMCLR_OK)
         status = classifier_open(&classifier, c.arguments[0], c.encoder.batch_size, &c.encoder.engine, &err);
     if (status == SIMCLR_OK) {
-        struct image_source source = encoder_images(&c.encoder, c.arguments[1]);
-        if (c.count > 2 || dataset_is_image_file(c.arguments[1]))
-            source = encoder_image_files(&c.encoder, c.arguments + 1, c.count - 1);
+        const struct image_source source = encoder_data_or_files(&c.encoder, c.arguments + 1, c.count - 1);
         status = image_parts_open(&parts, &classifier.encoder, &source, c.splits, &c.encoder.engine, &err);
     }
     if (status == SIMCLR_OK)

@@ -82,6 +82,13 @@ struct image_source encoder_image_files(const struct encoder_command *c, const c
     return source;
 }
 
+struct image_source encoder_data_or_files(const struct encoder_command *c, const char *const *arguments, size_t count)
+{
+    if (count > 1 || (count == 1 && dataset_is_image_file(arguments[0])))
+        return encoder_image_files(c, arguments, count);
+    return encoder_images(c, count == 1 ? arguments[0] : NULL);
+}
+
 const char *encoder_test_origin(const struct encoder_command *c, bool other_data, const struct run_data *data)
 {
     if (data->test_set != data->bank_set)

@@ -50,5 +50,7 @@ struct option split_option(enum image_splits *splits);
 struct image_source encoder_images(const struct encoder_command *command, const char *data);
 /* The same of image files (count). */
 struct image_source encoder_image_files(const struct encoder_command *command, const char *const *files, size_t count);
+/* Of what a command line has: nothing, DATA, or image files. */
+struct image_source encoder_data_or_files(const struct encoder_command *command, const char *const *arguments, size_t count);
 
 #endif

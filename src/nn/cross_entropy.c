@@ -63,7 +63,7 @@ int class_rank(const float *logits, int label, int classes)
 {
     int rank = 0;
     for (int c = 0; c < classes; c++)
-        rank += c != label && !(logits[c] < logits[label] || (logits[c] == logits[label] && c > label));
+        rank += c != label && !(logits[c] < logits[label] || (c > label && logits[c] == logits[label]));
     return rank;
 }
 
