@@ -128,6 +128,21 @@ Test(finetune, epochs_follow_the_share)
     encoder_close(&encoder);
 }
 
+Test(finetune, crops_and_flips_alone_at_a_rate_that_falls_along_a_cosine)
+{
+    run_whole("run");
+    open_encoder("auto", 1);
+    open_on(NULL, usual);
+    const struct augment_config *a = &f.settings.augment;
+    cr_expect(a->jitter_p == 0 && a->grey_p == 0 && a->blur_p == 0 && a->solarize_p == 0 && a->flip_p == 0.5f && a->crop_scale_min == 0.08f);
+    cr_assert_eq(train_into("tuned"), SIMCLR_OK, "%s", err.text);
+    double base = 0.05 * 4 / 256, steps = (double)f.steps, want = base * (1 + cos(acos(-1) * (steps - 1) / steps)) / 2;
+    cr_expect(fabs(tuned.last.lr - want) < 1e-12, "%.15g, not %.15g", tuned.last.lr, want);
+    cr_expect_eq(tuned.last.step, 8);
+    finetune_close(&f);
+    encoder_close(&encoder);
+}
+
 /* In a batch with a broken image another one stands in for it, and so does that one's label. */
 Test(finetune, labels_are_those_of_the_images_that_serve)
 {
