@@ -253,11 +253,11 @@ int dataset_label(const struct dataset *set, size_t index)
     return set->labels && index < set->size ? set->labels[source_index(set, index)] : -1;
 }
 
-const char *dataset_class_name(const struct dataset *set, int class, char *text, size_t size)
+const char *dataset_class_name(const struct dataset *set, int label, char *text, size_t size)
 {
-    if (set->class_names && class < set->classes)
-        return text_printable(text, size, set->class_names[class]);
-    snprintf(text, size, "%d", class);
+    if (set->class_names && label < set->classes)
+        return text_printable(text, size, set->class_names[label]);
+    snprintf(text, size, "%d", label);
     return text;
 }
 

@@ -49,8 +49,8 @@ size_t dataset_size(const struct dataset *dataset);
 int dataset_channels(const struct dataset *dataset);             /* of the images handed out */
 int dataset_classes(const struct dataset *dataset);              /* 0: no labels */
 int dataset_label(const struct dataset *dataset, size_t index);  /* -1: none */
-/* A subfolder's name, or what a file beside the data says, made printable (base/text.h); else the class's number. */
-const char *dataset_class_name(const struct dataset *dataset, int class, char *text, size_t size);
+/* The class's name: its subfolder's, or what a file beside the data says, made printable (base/text.h); else its number. */
+const char *dataset_class_name(const struct dataset *dataset, int label, char *text, size_t size);
 const char *dataset_kind(const struct dataset *dataset);         /* "CIFAR-10 binary", "folder of images", ... */
 /* A file's relative path, made printable (base/text.h), or "#17". */
 const char *dataset_item_name(const struct dataset *dataset, size_t index, char *text, size_t size);
