@@ -359,6 +359,19 @@ void dot_rows(Rows &rows)
     });
 }
 
+/* ---- t-SNE: what all points do to 16 of them ---- */
+
+void tsne_forces_rows(Rows &rows)
+{
+    enum { POINTS = 2000 };
+    /* A division counts as one operation, and takes the time of ten. */
+    Work work = POINTS * (TSNE_POINTS * Work{0, 18, F, 0} + Work{0, 0, 2 * F, 0});
+    add_kernel(rows, "tsne_forces", "16x2000", work, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(POINTS), *y = m.floats(POINTS), *p = m.unit(POINTS * TSNE_POINTS), *forces = m.zeros<float>(TSNE_SUMS * TSNE_POINTS);
+        return [=] { k->tsne_forces(forces, x, y, p, POINTS / 2, POINTS); };
+    });
+}
+
 /* ---- Optimisers ---- */
 
 enum { WEIGHTS = 16384 };
@@ -407,7 +420,7 @@ const KernelSlot slots[] = {
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
     SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_sums), SLOT(ntxent_total), SLOT(ntxent_ahead),
-    SLOT(ntxent_gradient), SLOT(dot),
+    SLOT(ntxent_gradient), SLOT(dot), SLOT(tsne_forces),
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),

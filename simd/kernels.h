@@ -132,6 +132,14 @@ struct kernels {
     /* a . b, canonical lanes. */
     float (*dot)(const float *a, const float *b, size_t count);
 
+    /* ---- t-SNE (van der Maaten and Hinton 2008) in the plane: points (x[j], y[j]), j < n, which arrays hold up to a multiple of
+     * TSNE_POINTS ---- */
+
+    /* What all points do to each of TSNE_POINTS from `first` on, p (n, TSNE_POINTS) their affinities to these. With (dx, dy) from
+     * point j and q = 1 / (1 + dx^2 + dy^2), forces (TSNE_SUMS, TSNE_POINTS) are the sums, chains over j without FMA, of p q dx, p q dy,
+     * q^2 dx, q^2 dy, and q, a point's own 1 included. */
+    void (*tsne_forces)(float *forces, const float *x, const float *y, const float *p, size_t first, size_t n);
+
     /* ---- Optimisers, element-wise over one tensor; scalars come ready from base/fmath. Moments smaller than the smallest normal
      * number become 0: those of parameters without gradient would decay into denormals and stay there, slow. ---- */
 
@@ -183,6 +191,7 @@ struct kernels {
 };
 
 enum { NTXENT_TILE = 64 };
+enum { TSNE_POINTS = 16, TSNE_SUMS = 5 };
 enum { RESIZE_STRIP = 16, BLUR_PANEL = 16 };
 #define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 

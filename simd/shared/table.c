@@ -40,6 +40,8 @@ const struct kernels ISA_FN(kernels) = {
     .ntxent_gradient = ISA_FN(ntxent_gradient),
     .dot = ISA_FN(dot),
 
+    .tsne_forces = ISA_FN(tsne_forces),
+
     .sgd = ISA_FN(sgd),
     .lars = ISA_FN(lars),
     .adam = ISA_FN(adam),

@@ -37,6 +37,7 @@ static const struct {
     {"ntxent_ahead", 0xc8c5c62a099c82ba},
     {"ntxent_gradient", 0x8e66f6a01fb3567a},
     {"dot", 0x0d9dae93115a2cd4},
+    {"tsne_forces", 0x9819badf9c14ee01},
     {"sgd", 0xf88b9a3f0b38086f},
     {"lars", 0x80cfccf1e387f463},
     {"adam", 0xa43c487db8ee5e24},
