@@ -409,6 +409,17 @@ void sum_squares_rows(Rows &rows)
     });
 }
 
+/* ---- Arithmetic alone ---- */
+
+void fma_repeat_rows(Rows &rows)
+{
+    enum { CHAINS = 12, COUNT = CHAINS * LINE_FLOATS, ROUNDS = 1000 };
+    add_kernel(rows, "fma_repeat", "192x1000", COUNT * Work{ROUNDS, 0, F, F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(COUNT);
+        return [=] { k->fma_repeat(x, 0.5f, 0.5f, COUNT, ROUNDS, CHAINS); };
+    });
+}
+
 /* ---- The table ---- */
 
 #define SLOT(name) {#name, offsetof(struct kernels, name), name##_rows}
@@ -424,6 +435,7 @@ const KernelSlot slots[] = {
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+    SLOT(fma_repeat),
 };
 static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof *slots * sizeof(void (*)()),
               "every slot of struct kernels has rows here");

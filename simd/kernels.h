@@ -188,10 +188,17 @@ struct kernels {
      * tmp holds BLUR_PANEL * (n + 2 * radius) * c floats.
      * Two calls with transposed, (n, c, count) = (w, c, h) and then (h, 1, w * c), blur an interleaved image along x and y. */
     void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
+
+    /* ---- Arithmetic alone: the peak that rates are compared with ---- */
+
+    /* x[i] = fma(x[i], a, b), `rounds` times over. `chains`, 1, 4, 8, 12, 16 or FMA_MOST_CHAINS, says how many vectors are on their way
+     * at once, which changes no result; count is a multiple of LINE_FLOATS chains. 2 count rounds FLOPs. */
+    void (*fma_repeat)(float *x, float a, float b, size_t count, long rounds, int chains);
 };
 
 enum { NTXENT_TILE = 64 };
 enum { TSNE_POINTS = 16, TSNE_SUMS = 5 };
+enum { FMA_MOST_CHAINS = 24 };
 enum { RESIZE_STRIP = 16, BLUR_PANEL = 16 };
 #define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 

@@ -44,6 +44,7 @@ Test(report, the_page_has_the_figures_and_is_the_same_for_every_thread_count)
     cr_expect_null(strstr(a, "http"), "it needs nothing else");
     cr_expect(strstr(a, "t-SNE: every image") && strstr(a, "PCA: every image") && strstr(a, "PCA: a picture for each spot"));
     cr_expect_not_null(strstr(a, " %</text>"), "shares are per cent");
+    cr_expect_not_null(strstr(a, "<dt>of the peak of FMAs</dt>"));
     cr_expect_not_null(strstr(a, "<dt>loss</dt>"));
     cr_expect_not_null(strstr(a, "<title>epoch 2: "));
     cr_expect_not_null(strstr(a, "<dt>temperature</dt><dd>"));

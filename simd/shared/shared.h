@@ -105,4 +105,8 @@ void ISA_FN(hue)(float *x, float shift, int w, int h);
 void ISA_FN(solarize)(float *x, float threshold, size_t count);
 void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
 
+/* ---- Arithmetic alone: peak.c ---- */
+
+void ISA_FN(fma_repeat)(float *x, float a, float b, size_t count, long rounds, int chains);
+
 #endif

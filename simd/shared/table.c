@@ -58,4 +58,6 @@ const struct kernels ISA_FN(kernels) = {
     .hue = ISA_FN(hue),
     .solarize = ISA_FN(solarize),
     .blur = ISA_FN(blur),
+
+    .fma_repeat = ISA_FN(fma_repeat),
 };

@@ -440,6 +440,19 @@ static void tsne_forces(struct selftest *t)
     }
 }
 
+/* ---- Arithmetic alone ---- */
+
+static void fma_repeat(struct selftest *t)
+{
+    static const int chains[] = {1, 4, 8, 12, 16, FMA_MOST_CHAINS};
+    for (int i = 0; i < 6; i++) {
+        int count = 2 * chains[i] * LINE_FLOATS;
+        float *x = random_floats(count);
+        t->k->fma_repeat(x, 0.9f, 0.3f, (size_t)count, 3, chains[i]);
+        absorb(x, count);
+    }
+}
+
 /* ---- The list ---- */
 
 static const struct selftest_case product_cases[] = {{"brgemm", brgemm}, {"brgemm_tn", brgemm_tn}, {"pack_b", pack_b}, {"pack_bt", pack_bt}};
@@ -455,15 +468,17 @@ static const struct selftest_case loss_cases[] = {
     {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_sums", ntxent_sums},
     {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot}};
 static const struct selftest_case map_cases[] = {{"tsne_forces", tsne_forces}};
+static const struct selftest_case peak_cases[] = {{"fma_repeat", fma_repeat}};
 
 #define GROUP(title, list) {title, list, sizeof(list) / sizeof(list)[0]}
 static const struct selftest_group products = GROUP("matrix products", product_cases), winograd = GROUP("Winograd", winograd_cases),
                                    layers = GROUP("norms, activations, pooling", layer_cases), loss = GROUP("loss", loss_cases),
-                                   map = GROUP("map of an embedding", map_cases);
+                                   map = GROUP("map of an embedding", map_cases),
+                                   peak = GROUP("arithmetic alone", peak_cases);
 
 const struct selftest_group *const *selftest_groups(size_t *count)
 {
-    static const struct selftest_group *const all[] = {&products, &winograd, &layers, &loss, &map, &selftest_optimisers, &selftest_images,
+    static const struct selftest_group *const all[] = {&products, &winograd, &layers, &loss, &map, &selftest_optimisers, &selftest_images, &peak,
                                                         &selftest_steps};
     *count = sizeof all / sizeof all[0];
     return all;

@@ -56,6 +56,7 @@ static const struct {
     {"augment", 0xcdc423e603f88070},
     {"shapes", 0x92f8f0c9318feb36},
     {"decode", 0x09db05d8408a0ad4},
+    {"fma_repeat", 0x85daffc2be647b41},
     {"train_resnet18_adam", 0xdd53198b4b5dffad},
     {"train_resnet50_lars", 0x222d7bf51af652d5},
     {"train_grey_sgd", 0x8aadb46208dfe47a},

@@ -15,6 +15,7 @@ static const struct slot slots[] = {
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+    SLOT(fma_repeat),
 };
 
 _Static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof slots[0] * sizeof(slot_fn *),
