@@ -416,10 +416,10 @@ enum simclr_status probe_test(const struct probe *probe, struct probe_score *sco
             score->images++;
             score->right += rank == 0;
             score->in_five += rank < 5;
-            if (class_images && label < probe->classes) {
+            if (class_images && label < probe->classes)
                 class_images[label]++;
-                class_right[label] += rank == 0;
-            }
+            if (class_right && rank == 0)
+                class_right[label]++;
         }
     }
     free(logits);
