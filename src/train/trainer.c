@@ -375,8 +375,7 @@ static enum simclr_status stopped(const struct trainer *t, struct simclr_error *
 /* Stopped in its evaluation, an epoch ends where the run is resumed: the checkpoint holds its sums. */
 static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
 {
-    static const struct peak_effort effort = {.seconds = 0.0005, .samples = 3}; /* 15 ms in all */
-    t->fma_peak = peak_fma(t->engine->kernels, t->engine->threads, effort);
+    t->fma_peak = peak_fma(t->engine->kernels, t->engine->threads, PEAK_BRIEFLY);
     t->started = t->last_checkpoint = clock_seconds();
     t->first_step = t->state.step;
     while (t->state.step < t->steps || epoch_ended(t)) {
