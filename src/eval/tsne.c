@@ -12,9 +12,8 @@
 #include <stdlib.h>
 
 enum { POINTS = TSNE_POINTS, TILE = SIMILARITY_TILE, STEPS = 1000, EARLY = 250, MOST_HALVINGS = 100 };
-static const double PERPLEXITY = 30, EXAGGERATION = 12, TOLERANCE = 1e-5,
-                    BEGIN_DEVIATION = 1e-4, LEAST_RATE = 10, LEAST_GAIN = 0.01,
-                    LEAST_Z = 1e-7 /* less is lost beside a point's own 1 */;
+static const double PERPLEXITY = 30, EXAGGERATION = 12, TOLERANCE = 1e-5, BEGIN_DEVIATION = 1e-4, LEAST_RATE = 10, LEAST_GAIN = 0.01;
+static const double LEAST_Z = 1e-7; /* less is lost beside a point's own 1 */
 
 /* Point i's affinity to point j, and j's to i in the other panel. */
 static float *affinity(const struct tsne *t, size_t i, size_t j)
@@ -46,10 +45,11 @@ static double entropy_of(const double *squares, size_t count, double beta, doubl
     return fm_log(*sum) + beta * weighted / *sum;
 }
 
-/* The beta whose weights have the entropy, by doubling and bisection from `beta` on; what the least distance adds cancels in all of them. */
-static double find_beta(double *squares, size_t count, double entropy, double beta, double *sum)
+/* The beta whose weights have the entropy, by doubling and bisection; what the least distance adds cancels in all of them. Of more copies
+ * of a point than the perplexity asks for no beta is large enough. */
+static double find_beta(double *squares, size_t count, double entropy, double *sum)
 {
-    double low = 0, high = INFINITY, least = INFINITY;
+    double beta = 1, low = 0, high = INFINITY, least = INFINITY;
     for (size_t j = 0; j < count; j++)
         least = squares[j] < least ? squares[j] : least;
     for (size_t j = 0; j < count; j++)
@@ -68,21 +68,20 @@ static double find_beta(double *squares, size_t count, double entropy, double be
 }
 
 /* Point i's squared distances, in its column of a panel, become the affinities that it has to others: 1 in all. */
-static double condition(const struct affinities *a, size_t i, double beta, double *squares)
+static void condition(const struct affinities *a, size_t i, double *squares)
 {
     size_t rows = a->tsne->rows, count = 0;
-    double sum;
+    double beta, sum;
     for (size_t j = 0; j < rows; j++)
         if (j != i)
             squares[count++] = (double)*affinity(a->tsne, i, j);
-    beta = find_beta(squares, count, a->entropy, beta, &sum);
+    beta = find_beta(squares, count, a->entropy, &sum);
     count = 0;
     for (size_t j = 0; j < rows; j++)
         *affinity(a->tsne, i, j) = j == i ? 0 : (float)(fm_exp(-beta * squares[count++]) / sum);
-    return beta;
 }
 
-/* Points of one tile: |a - b|^2 = 2 - 2 a . b of rows of length 1. A search begins where the one before ended, for the first at 1. */
+/* Points of one tile: |a - b|^2 = 2 - 2 a . b of rows of length 1. */
 static void condition_tile(void *ctx, size_t tile, int thread)
 {
     const struct affinities *a = ctx;
@@ -103,9 +102,8 @@ static void condition_tile(void *ctx, size_t tile, int thread)
                 *affinity(t, first + i, row + j) = square > 0 ? square : 0;
             }
     }
-    double beta = 1;
     for (size_t i = 0; i < count; i++)
-        beta = condition(a, first + i, beta, a->squares + (size_t)thread * t->rows);
+        condition(a, first + i, a->squares + (size_t)thread * t->rows);
 }
 
 /* p = (p + p') / (2 rows), of one panel and those after it. */

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* Time and memory grow with the square of the images; so many take about a second and 17 MB. */
+/* Time and memory grow with the square of the images; so many take one to two seconds, and 17 MB. */
 enum { TSNE_PLANE = 2, TSNE_MOST = 2000 };
 
 /* x (rows, d) of length 1: places (rows, 2), given where to begin, as pca_plane's, become the map's, and *divergence, unless NULL, what
