@@ -213,10 +213,10 @@ void report_end(struct buffer *page, const struct report *r)
     progress_duration(trained, seconds);
     if (seconds > 0)
         buffer_format(page, "<div><dt>training steps took</dt><dd>%s</dd></div>\n", trained);
-    figure(page, "images a second, last epoch", "%.0f", last_of(&r->history, "perf/images_per_second"));
+    figure(page, "images/s, last epoch", "%.0f", last_of(&r->history, "perf/images_per_second"));
     figure(page, "GFLOP/s, last epoch", "%.0f", last_of(&r->history, "perf/gflop_per_second"));
     figure(page, "of the peak of FMAs", "%.0f %%", last_of(&r->history, "perf/percent_of_peak"));
-    figure(page, "of the time reading and augmenting", "%.1f %%", 100 * last_of(&r->history, "perf/data_share"));
+    figure(page, "of the time, for data", "%.1f %%", 100 * last_of(&r->history, "perf/data_share"));
     buffer_format(page, "<div><dt>this page was made on</dt><dd>");
     html_text(page, model);
     buffer_format(page, "</dd></div>\n<div><dt>with</dt><dd>%s kernels, %d thread%s</dd></div>\n<div><dt>at</dt><dd>%s</dd></div>\n"
