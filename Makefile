@@ -103,8 +103,9 @@ $(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-# For tests/export_test.py; built by name only.
-$(BUILD)/tests/features: $(BUILD)/tests/tools/features.o $(BUILD)/libsimclr.a
+# For tests/export_test.py (features) and tests/end_to_end.sh (the others).
+TOOLS    := $(addprefix $(BUILD)/tests/,features pictures json_value)
+$(TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/libsimclr.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -186,8 +187,9 @@ $(BUILD)/$(1)/probe.o: bench/probe.c
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rules,$(isa))))
 
-test: $(BUILD)/tests/run $(BUILD)/simclr ## build and run the tests (TEST=name runs one suite)
+test: $(BUILD)/tests/run $(BUILD)/simclr $(BUILD)/tests/pictures $(BUILD)/tests/json_value ## build and run the tests (TEST=name runs one suite)
 	$(Q)SIMCLR_BIN=$(BUILD)/simclr OMP_WAIT_POLICY=passive $(BUILD)/tests/run $(if $(TEST),--filter '$(TEST)/*')
+	$(if $(TEST),,$(Q)OMP_WAIT_POLICY=passive tests/end_to_end.sh $(BUILD))
 
 demo: $(BUILD)/simclr ## train for under three minutes on a generated set (DATA=DIR: on your images)
 	$(Q)run=runs/demo; n=1; while [ -e $$run ]; do n=$$((n + 1)); run=runs/demo-$$n; done; \

@@ -2,11 +2,15 @@
 
 #include "bench/machine.h"
 
+extern "C" {
+#include "simd/dispatch.h"
+#include "train/peak.h"
+}
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
-#include <time.h>
 
 #if defined __x86_64__
 extern "C" const struct probe probe_scalar, probe_avx2, probe_avx512;
@@ -29,45 +33,19 @@ const struct probe *probe_of(const char *isa)
 
 namespace {
 
-struct Effort {
-    double seconds; /* a sample */
-    int samples;
-};
-
-double thread_seconds()
+/* peak_rate of a body(thread, rounds). */
+double best_rate(int threads, const peak_effort &effort, double units, const std::function<void(size_t, long)> &body)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+    return peak_rate(threads, effort, units,
+                     [](void *ctx, int thread, long rounds) {
+                         (*static_cast<const std::function<void(size_t, long)> *>(ctx))(static_cast<size_t>(thread), rounds);
+                     },
+                     const_cast<std::function<void(size_t, long)> *>(&body));
 }
 
-/* The best rate of several samples, all threads at work at once. body(thread, rounds) does rounds times `units` of work. A thread's time
- * is what it had of a processor: on a busy machine a probe that waits must not pass for a slow one, and elsewhere it is real time. */
-double best_rate(int threads, const Effort &effort, double units, const std::function<void(size_t, long)> &body)
+void measure_arithmetic(Peaks &peaks, const struct probe &probe, const peak_effort &effort)
 {
-    auto seconds_of = [&](size_t thread, long rounds) {
-        double start = thread_seconds();
-        body(thread, rounds);
-        return std::max(thread_seconds() - start, 1e-7);
-    };
-    long rounds = 1;
-    for (double seconds; (seconds = seconds_of(0, rounds)) < effort.seconds / 2 && rounds < (1L << 40);)
-        rounds = static_cast<long>(static_cast<double>(rounds) * std::min(effort.seconds / seconds, 100.0)) + 1;
-    double best = 0;
-    std::vector<double> seconds(static_cast<size_t>(threads));
-    for (int sample = 0; sample < effort.samples; sample++) {
-        parallel(threads, static_cast<size_t>(threads), [&](size_t thread) { seconds[thread] = seconds_of(thread, rounds); });
-        double rate = 0;
-        for (double s : seconds)
-            rate += static_cast<double>(rounds) * units / s;
-        best = std::max(best, rate);
-    }
-    return best;
-}
-
-void measure_arithmetic(Peaks &peaks, const struct probe &probe, const Effort &effort)
-{
-    peaks.fma = peaks.flops = 0;
+    peaks.fma = peaks.flops = peak_fma(isa_resolve(probe.isa), peaks.threads, effort);
     Memory memory;
     std::vector<float *> data;
     for (int i = 0; i < peaks.threads; i++) {
@@ -78,8 +56,6 @@ void measure_arithmetic(Peaks &peaks, const struct probe &probe, const Effort &e
         const struct probe_loop &loop = probe.loops[i];
         double rate = best_rate(peaks.threads, effort, loop.flops, [&](size_t thread, long rounds) { loop.run(data[thread], rounds); });
         peaks.flops = std::max(peaks.flops, rate);
-        if (loop.only_fma)
-            peaks.fma = std::max(peaks.fma, rate);
     }
 }
 
@@ -87,7 +63,7 @@ void measure_arithmetic(Peaks &peaks, const struct probe &probe, const Effort &e
 const int arrays_of[PROBE_TRAFFICS] = {2, 3, 2, 1, 2, 1}, accesses_of[PROBE_TRAFFICS] = {2, 3, 2, 1, 3, 2};
 
 /* bytes: what a thread's arrays take together. */
-void measure_level(LevelPeak &level, int threads, const struct probe &probe, double bytes, const Effort &effort)
+void measure_level(LevelPeak &level, int threads, const struct probe &probe, double bytes, const peak_effort &effort)
 {
     struct Buffers { float *y, *a, *b; };
     Memory memory;
@@ -141,7 +117,7 @@ Peaks measure_peaks(const char *isa, int threads, bool quick)
     if (!probe)
         throw std::runtime_error(format("there is no probe for %s: its limits cannot be measured", isa));
     /* Many short samples: some of them fall between two interruptions. */
-    Effort effort = quick ? Effort{0.001, 5} : Effort{0.002, 20};
+    peak_effort effort = quick ? peak_effort{0.001, 5} : peak_effort{0.002, 20};
     Peaks peaks{};
     peaks.threads = threads;
     measure_arithmetic(peaks, *probe, effort);
@@ -160,7 +136,7 @@ Peaks measure_peaks(const char *isa, int threads, bool quick)
     }
     LevelPeak dram{"DRAM", INFINITY, {}};
     double bytes = std::min(std::max(4 * largest, quick ? 32e6 : 128e6), machine_available_memory() / 4);
-    measure_level(dram, threads, *probe, bytes / threads, quick ? Effort{0.005, 2} : Effort{0.02, 6});
+    measure_level(dram, threads, *probe, bytes / threads, quick ? peak_effort{0.005, 2} : peak_effort{0.02, 6});
     peaks.levels.push_back(dram);
     return peaks;
 }

@@ -6,11 +6,10 @@
 
 enum { PROBE_GRAIN = 64 }; /* counts of floats below are multiples of this */
 
-/* An arithmetic loop; data holds 2 * PROBE_GRAIN floats. */
+/* A loop of additions and multiplications beside FMAs or without them; FMAs alone are train/peak.h's. data holds 2 * PROBE_GRAIN floats. */
 struct probe_loop {
     void (*run)(float *data, long rounds);
-    double flops;  /* a round; an FMA counts two */
-    int only_fma;  /* nothing but FMAs: what bounds a GEMM. The others show additions and multiplications beside or without them. */
+    double flops; /* a round; an FMA counts two */
 };
 
 /* What a loop does to memory; an array that is written where it was read costs no fetch of its own. */

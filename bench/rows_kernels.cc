@@ -359,6 +359,19 @@ void dot_rows(Rows &rows)
     });
 }
 
+/* ---- t-SNE: what all points do to 16 of them ---- */
+
+void tsne_forces_rows(Rows &rows)
+{
+    enum { POINTS = 2000 };
+    /* A division counts as one operation, and takes the time of ten. */
+    Work work = POINTS * (TSNE_POINTS * Work{0, 18, F, 0} + Work{0, 0, 2 * F, 0});
+    add_kernel(rows, "tsne_forces", "16x2000", work, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(POINTS), *y = m.floats(POINTS), *p = m.unit(POINTS * TSNE_POINTS), *forces = m.zeros<float>(TSNE_SUMS * TSNE_POINTS);
+        return [=] { k->tsne_forces(forces, x, y, p, POINTS / 2, POINTS); };
+    });
+}
+
 /* ---- Optimisers ---- */
 
 enum { WEIGHTS = 16384 };
@@ -396,6 +409,17 @@ void sum_squares_rows(Rows &rows)
     });
 }
 
+/* ---- Arithmetic alone ---- */
+
+void fma_repeat_rows(Rows &rows)
+{
+    enum { CHAINS = 12, COUNT = CHAINS * LINE_FLOATS, ROUNDS = 1000 };
+    add_kernel(rows, "fma_repeat", "192x1000", COUNT * Work{ROUNDS, 0, F, F, true}, [](const struct kernels *k, Memory &m) -> Call {
+        float *x = m.floats(COUNT);
+        return [=] { k->fma_repeat(x, 0.5f, 0.5f, COUNT, ROUNDS, CHAINS); };
+    });
+}
+
 /* ---- The table ---- */
 
 #define SLOT(name) {#name, offsetof(struct kernels, name), name##_rows}
@@ -407,10 +431,11 @@ const KernelSlot slots[] = {
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
     SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_sums), SLOT(ntxent_total), SLOT(ntxent_ahead),
-    SLOT(ntxent_gradient), SLOT(dot),
+    SLOT(ntxent_gradient), SLOT(dot), SLOT(tsne_forces),
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+    SLOT(fma_repeat),
 };
 static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof *slots * sizeof(void (*)()),
               "every slot of struct kernels has rows here");

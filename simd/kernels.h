@@ -132,6 +132,14 @@ struct kernels {
     /* a . b, canonical lanes. */
     float (*dot)(const float *a, const float *b, size_t count);
 
+    /* ---- t-SNE (van der Maaten and Hinton 2008) in the plane: points (x[j], y[j]), j < n, which arrays hold up to a multiple of
+     * TSNE_POINTS ---- */
+
+    /* What all points do to each of TSNE_POINTS from `first` on, p (n, TSNE_POINTS) their affinities to these. With (dx, dy) from
+     * point j and q = 1 / (1 + dx^2 + dy^2), forces (TSNE_SUMS, TSNE_POINTS) are the sums, chains over j without FMA, of p q dx, p q dy,
+     * q^2 dx, q^2 dy, and q, a point's own 1 included. */
+    void (*tsne_forces)(float *forces, const float *x, const float *y, const float *p, size_t first, size_t n);
+
     /* ---- Optimisers, element-wise over one tensor; scalars come ready from base/fmath. Moments smaller than the smallest normal
      * number become 0: those of parameters without gradient would decay into denormals and stay there, slow. ---- */
 
@@ -180,9 +188,17 @@ struct kernels {
      * tmp holds BLUR_PANEL * (n + 2 * radius) * c floats.
      * Two calls with transposed, (n, c, count) = (w, c, h) and then (h, 1, w * c), blur an interleaved image along x and y. */
     void (*blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
+
+    /* ---- Arithmetic alone: the peak that rates are compared with ---- */
+
+    /* x[i] = fma(x[i], a, b), `rounds` times over. `chains`, 1, 4, 8, 12, 16 or FMA_MOST_CHAINS, says how many vectors are on their way
+     * at once, which changes no result; count is a multiple of LINE_FLOATS chains. 2 count rounds FLOPs. */
+    void (*fma_repeat)(float *x, float a, float b, size_t count, long rounds, int chains);
 };
 
 enum { NTXENT_TILE = 64 };
+enum { TSNE_POINTS = 16, TSNE_SUMS = 5 };
+enum { FMA_MOST_CHAINS = 24 };
 enum { RESIZE_STRIP = 16, BLUR_PANEL = 16 };
 #define NTXENT_MASKED (-1e30f) /* (s - 1) / tau stays finite for every tau allowed */
 

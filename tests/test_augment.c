@@ -159,6 +159,49 @@ Test(augment, any_size)
             }
 }
 
+/* The whole image on ISA k, between guard pages like a view. */
+static float *whole_of(const struct kernels *k, const struct image *image, int size, int *h, int *w)
+{
+    void *scratch = guard_alloc(augment_scratch(image->h, image->w, image->c, size), 0);
+    float *out = guard_alloc((size_t)image->c * (size_t)size * (size_t)size * sizeof *out, 0);
+    augment_whole(k, out, h, w, image, size, scratch);
+    guard_free(scratch);
+    return out;
+}
+
+/* Of a slope the resized image is nearly one, but for its border. A square image is the clean one. */
+Test(augment, a_whole_image_keeps_its_shape)
+{
+    static const int shapes[][5] = {{40, 100, 50, 20, 50}, {100, 40, 30, 30, 12}, {31, 31, 16, 16, 16}, {9, 2000, 48, 1, 48}, {700, 1, 48, 48, 1},
+                                    {3, 5, 20, 12, 20}};
+    const struct kernels *isas[8];
+    size_t isa_count = test_isas(isas);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        int h, w, size = shapes[s][2];
+        struct image image = guarded_image(shapes[s][0], shapes[s][1], 1);
+        for (int i = 0; i < image.h * image.w; i++)
+            image.pixels[i] = (uint8_t)(i % image.w + i / image.w);
+        float *want = whole_of(isas[0], &image, size, &h, &w);
+        cr_expect(h == shapes[s][3] && w == shapes[s][4], "%d x %d becomes %d x %d", image.h, image.w, h, w);
+        double down = (double)image.h / h, along = (double)image.w / w;
+        for (int y = 2; y < h - 2; y++)
+            for (int x = 2; x < w - 2; x++) {
+                double slope = (y + 0.5) * down - 0.5 + (x + 0.5) * along - 0.5;
+                cr_expect(image.h > 250 || image.w > 250 || fabs(255 * (double)want[y * w + x] - slope) < 0.25, "%zu: %d, %d", s, y, x);
+            }
+        for (size_t k = 0; k < isa_count; k++) {
+            float *got = whole_of(isas[k], &image, size, &h, &w), *clean = view_of(isas[k], &image, NULL, NULL, size);
+            expect_same_bits(want, got, (size_t)(h * w), "%s", isas[k]->name);
+            if (image.h == image.w)
+                expect_same_bits(want, clean, (size_t)(h * w), "clean, %s", isas[k]->name);
+            guard_free(got);
+            guard_free(clean);
+        }
+        guard_free(want);
+        guard_free(image.pixels);
+    }
+}
+
 Test(augment, constant_pictures_stay_constant)
 {
     struct augment_config config = preset("paper");

@@ -63,6 +63,17 @@ static double cell(const json_t *part, int k, double temperature)
     return -1;
 }
 
+/* Of 40 images of ten classes. */
+static void expect_classes_make_all(const json_t *json, const json_t *probe)
+{
+    const json_t *classes = json_object_get(probe, "class_accuracy");
+    double right = 0;
+    cr_expect_eq(json_array_size(classes), 10);
+    for (size_t c = 0; c < 10; c++)
+        right += json_number_value(json_array_get(classes, c)) * json_number_value(json_array_get(json_object_get(json, "class_images"), c));
+    cr_expect(fabs(right / 40 - number(probe, "accuracy")) < 1e-6, "classes make %g, all %g", right / 40, number(probe, "accuracy"));
+}
+
 Test(eval, gives_the_runs_own_knn_before_and_after_training)
 {
     if (!have_run())
@@ -77,12 +88,8 @@ Test(eval, gives_the_runs_own_knn_before_and_after_training)
     cr_expect(cell(h, 1, 0.05) == cell(h, 1, 0.5) && cell(z, 20, 0.2) >= 0);
     cr_expect(number(h, "dimensions") == 128 && number(z, "dimensions") == 16);
     cr_expect(number(json, "train_images") == 40 && number(json, "test_images") == 40 && number(json, "classes") == 10);
-    cr_expect_eq(json_array_size(json_object_get(probe, "class_accuracy")), 10);
-    double right = 0;
-    for (size_t c = 0; c < 10; c++)
-        right += json_number_value(json_array_get(json_object_get(probe, "class_accuracy"), c)) *
-                 json_number_value(json_array_get(json_object_get(json, "class_images"), c));
-    cr_expect(fabs(right / 40 - number(probe, "accuracy")) < 1e-6, "classes make %g, all %g", right / 40, number(probe, "accuracy"));
+    expect_classes_make_all(json, probe);
+    expect_classes_make_all(json, json_object_get(z, "linear_probe"));
     cr_expect(number(probe, "top5") >= number(probe, "accuracy"));
     cr_expect(number(probe, "held_out") > 0 && number(probe, "held_out") < 20);
     json_decref(json);

@@ -109,6 +109,8 @@ Test(forecast, the_plan_for_scripts)
     double step = number(plan, "time", "network_seconds") + number(plan, "time", "optimizer_seconds") + number(plan, "time", "data_seconds");
     cr_expect_gt(step, 0);
     cr_expect_float_eq(number(plan, "time", "epoch_seconds"), 5 * step, 1e-6 * step);
+    cr_expect_float_eq(number(plan, "time", "gflop_per_second"), 8 * number(plan, "network", "step_gflop") / step, 1e-3);
+    cr_expect_gt(number(plan, "time", "fma_peak_gflop_per_second"), 0);
     size_t index;
     json_t *layer, *layers = json_object_get(plan, "layers");
     double gflop = 0, seconds = 0;

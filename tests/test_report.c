@@ -42,6 +42,9 @@ Test(report, the_page_has_the_figures_and_is_the_same_for_every_thread_count)
     cr_expect_not_null(strstr(a, "&lt;b&gt;b.bmp"));
     cr_expect_null(strstr(a, "<b>b.bmp"));
     cr_expect_null(strstr(a, "http"), "it needs nothing else");
+    cr_expect(strstr(a, "t-SNE: every image") && strstr(a, "PCA: every image") && strstr(a, "PCA: a picture for each spot"));
+    cr_expect_not_null(strstr(a, " %</text>"), "shares are per cent");
+    cr_expect_not_null(strstr(a, "<dt>of the peak of FMAs</dt>"));
     cr_expect_not_null(strstr(a, "<dt>loss</dt>"));
     cr_expect_not_null(strstr(a, "<title>epoch 2: "));
     cr_expect_not_null(strstr(a, "<dt>temperature</dt><dd>"));
@@ -65,6 +68,11 @@ Test(report, the_sheet_of_views_is_a_picture_and_the_same_everywhere)
     char *file = text_of("a.png", &size);
     cr_assert_eq(image_decode(&image, (const uint8_t *)file, size, 1000000, &err), SIMCLR_OK, "%s", err.text);
     cr_expect(image.w == 6 + 3 * (96 + 6) + 12 && image.h == 6 + 3 * (96 + 6) && image.c == 3, "%d x %d", image.w, image.h);
+    for (int x = 6; x < 6 + 96; x++) { /* a whole image of 17 x 20 pixels: 28 x 32, three times as large, in the middle of its square */
+        const uint8_t *pixel = image.pixels + ((6 + 48) * image.w + x) * 3;
+        bool white = pixel[0] == 255 && pixel[1] == 255 && pixel[2] == 255;
+        cr_expect(white == (x < 6 + 6 || x >= 6 + 6 + 84), "column %d", x);
+    }
     image_release(&image);
     free(file);
     expect_refusal("preview pictures", 2, "name the picture to write: -o SHEET.png");

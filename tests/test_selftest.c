@@ -2,6 +2,7 @@
 #include "cli/selftest.c"
 #include "cli/selftest_cases.c"
 #include "cli/selftest_decode.c"
+#include "cli/selftest_optim.c"
 #include "cli/selftest_pixels.c"
 #include "cli/selftest_steps.c"
 #include "cli/slots.c"

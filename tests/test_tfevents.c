@@ -54,8 +54,8 @@ static void write_epoch(int epoch, double loss)
 }
 
 #define HEADER "epoch,step,loss,loss_floor,loss_ceiling,loss_place,retrieval@1,retrieval@5,alignment,uniformity,lr,skipped,knn,knn_untrained,"\
-               "effective_rank,perf/images_per_second,perf/gflop_per_second,perf/seconds,perf/data_share\n"
-#define ROW1 "1,10,2.5,0.0,4.0,0.0,0.0,0.25,0.0,0.0,0.0,,,,,0.0,0.0,0.0,0.0\n"
+               "effective_rank,perf/images_per_second,perf/gflop_per_second,perf/percent_of_peak,perf/seconds,perf/data_share\n"
+#define ROW1 "1,10,2.5,0.0,4.0,0.0,0.0,0.25,0.0,0.0,0.0,,,,,0.0,0.0,0.0,0.0,0.0\n"
 
 Test(tfevents, csv_has_a_row_a_line)
 {
@@ -65,7 +65,7 @@ Test(tfevents, csv_has_a_row_a_line)
     write_epoch(1, 2.5);
     write_epoch(2, NAN);
     char *csv = contents(METRICS_CSV, &size);
-    cr_expect_str_eq(csv, HEADER ROW1 "2,20,,0.0,4.0,0.0,0.0,0.25,0.0,0.0,0.0,,,,7.5,0.0,0.0,0.0,0.0\n");
+    cr_expect_str_eq(csv, HEADER ROW1 "2,20,,0.0,4.0,0.0,0.0,0.25,0.0,0.0,0.0,,,,7.5,0.0,0.0,0.0,0.0,0.0\n");
     free(csv);
     cr_assert_eq(metrics_rewind(folder, 10, 10, &err), SIMCLR_OK);
     cr_assert_eq(metrics_files_update(folder, &err), SIMCLR_OK, "%s", err.text);

@@ -78,6 +78,10 @@ void ISA_FN(ntxent_ahead)(int32_t *row, int32_t *col, const float *s, const floa
 void ISA_FN(ntxent_gradient)(float *s, const float *row, const float *col, float inv_tau, int m);
 float ISA_FN(dot)(const float *a, const float *b, size_t count);
 
+/* ---- t-SNE: tsne.c ---- */
+
+void ISA_FN(tsne_forces)(float *forces, const float *x, const float *y, const float *p, size_t first, size_t n);
+
 /* ---- Optimisers: optim.c ---- */
 
 void ISA_FN(sgd)(float *w, float *v, const float *g, float lr, float momentum, float wd, bool nesterov, size_t count);
@@ -100,5 +104,9 @@ void ISA_FN(saturation)(float *x, float factor, int w, int h);
 void ISA_FN(hue)(float *x, float shift, int w, int h);
 void ISA_FN(solarize)(float *x, float threshold, size_t count);
 void ISA_FN(blur)(float *dst, const float *src, float *tmp, const float *weights, int radius, int n, int c, int count, bool transposed);
+
+/* ---- Arithmetic alone: peak.c ---- */
+
+void ISA_FN(fma_repeat)(float *x, float a, float b, size_t count, long rounds, int chains);
 
 #endif

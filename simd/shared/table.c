@@ -40,6 +40,8 @@ const struct kernels ISA_FN(kernels) = {
     .ntxent_gradient = ISA_FN(ntxent_gradient),
     .dot = ISA_FN(dot),
 
+    .tsne_forces = ISA_FN(tsne_forces),
+
     .sgd = ISA_FN(sgd),
     .lars = ISA_FN(lars),
     .adam = ISA_FN(adam),
@@ -56,4 +58,6 @@ const struct kernels ISA_FN(kernels) = {
     .hue = ISA_FN(hue),
     .solarize = ISA_FN(solarize),
     .blur = ISA_FN(blur),
+
+    .fma_repeat = ISA_FN(fma_repeat),
 };

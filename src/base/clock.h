@@ -3,6 +3,7 @@
 #define BASE_CLOCK_H
 
 double clock_seconds(void); /* since some moment, never set back */
+double clock_thread_seconds(void); /* of a processor that this thread has had */
 double clock_unix(void);    /* since 1970, in whole milliseconds: for people */
 
 #endif

@@ -128,7 +128,10 @@ static void print_time(const struct forecast *f, const struct forecast_times *t)
         printf(", from steps of %d images", t->images);
     printf("\n  step        %.0f ms: network and loss %.0f, optimizer %.0f, images %.0f\n", 1e3 * step, 1e3 * t->compute, 1e3 * t->optimizer,
            1e3 * t->data);
-    printf("  epoch       %s at %.3g images/s", epoch, c->batch_size / step);
+    printf("  rate        %.0f GFLOP/s", t->flop_per_second / 1e9);
+    if (t->fma_peak > 0)
+        printf(", %.0f %% of the peak of FMAs, %.0f", 100 * t->flop_per_second / t->fma_peak, t->fma_peak / 1e9);
+    printf("\n  epoch       %s at %.3g images/s", epoch, c->batch_size / step);
     if (t->first_epoch > 1.02 * t->epoch)
         printf("; the first %s, for it decodes the images", first);
     if (t->evaluation > 0)
@@ -212,9 +215,9 @@ static enum simclr_status print_plan(const struct forecast *f, const struct fore
         (json_int_t)f->steps, "memory", json_memory(f));
     if (plan && t)
         json_object_set_new(plan, "time", json_pack(
-            "{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "isa", f->engine->kernels->name, "threads", f->engine->threads,
+            "{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "isa", f->engine->kernels->name, "threads", f->engine->threads,
             "measured_images", t->images, "network_seconds", t->compute, "optimizer_seconds", t->optimizer, "data_seconds", t->data,
-            "epoch_seconds", t->epoch, "first_epoch_seconds", t->first_epoch, "evaluation_seconds", t->evaluation, "total_seconds", t->total));
+            "gflop_per_second", t->flop_per_second / 1e9, "fma_peak_gflop_per_second", t->fma_peak / 1e9, "epoch_seconds", t->epoch, "first_epoch_seconds", t->first_epoch, "evaluation_seconds", t->evaluation, "total_seconds", t->total));
     if (plan && layers)
         json_object_set_new(plan, "layers", json_layers(f, t));
     return print_json(plan, err);

@@ -20,8 +20,8 @@ enum { PATH_SIZE = 4096, GAP = 6, LEAST_SIDE = 96 /* smaller images are enlarged
 static const char usage[] =
     "Usage: simclr preview [DATA] -o SHEET.png [OPTION...]\n\n"
     "Shows what the augmentations do before a run is begun: a picture with some images of DATA, a row\n"
-    "each: the image as evaluation sees it, then views of it as training draws them (view 1 and 2 in\n"
-    "the first epoch, 3 and 4 in the second ...). DATA and options are those of train; images of fewer\n"
+    "each: the whole image, then views of it as training draws them (view 1 and 2 in the first epoch,\n"
+    "3 and 4 in the second ...). DATA and options are those of train; images of fewer\n"
     "than 96 pixels a side are enlarged by whole numbers.\n";
 
 struct preview_command {
@@ -35,23 +35,26 @@ struct sheet {
     int w, h, scale, cell;
 };
 
-/* Where column c begins; the clean images stand off from their views. */
+/* Where column c begins; the whole images stand off from their views. */
 static int column_at(const struct sheet *s, int c)
 {
     return GAP + c * (s->cell + GAP) + (c > 0 ? 2 * GAP : 0);
 }
 
-static void paste(const struct sheet *s, const uint8_t *image, int left, int top, int side, int channels)
+/* image (h, w, channels) in the middle of a cell. */
+static void paste(const struct sheet *s, const uint8_t *image, int h, int w, int column, size_t row, int channels)
 {
     size_t bytes = (size_t)channels;
-    for (int y = 0; y < s->cell; y++)
-        for (int x = 0; x < s->cell; x++)
+    int left = column_at(s, column) + (s->cell - w * s->scale) / 2;
+    int top = GAP + (int)row * (s->cell + GAP) + (s->cell - h * s->scale) / 2;
+    for (int y = 0; y < h * s->scale; y++)
+        for (int x = 0; x < w * s->scale; x++)
             memcpy(s->pixels + ((size_t)(top + y) * (size_t)s->w + (size_t)(left + x)) * bytes,
-                   image + ((size_t)(y / s->scale) * (size_t)side + (size_t)(x / s->scale)) * bytes, bytes);
+                   image + ((size_t)(y / s->scale) * (size_t)w + (size_t)(x / s->scale)) * bytes, bytes);
 }
 
 static enum simclr_status write_sheet(const struct preview_command *p, const struct views_config *c, const uint8_t *pixels,
-                                      const bool *readable, size_t count, struct simclr_error *err)
+                                      const struct views_original *originals, size_t count, struct simclr_error *err)
 {
     int scale = (LEAST_SIDE + c->side - 1) / c->side, cell = scale * c->side;
     struct sheet s = {.scale = scale, .cell = cell, .h = GAP + (int)count * (cell + GAP)};
@@ -62,9 +65,9 @@ static enum simclr_status write_sheet(const struct preview_command *p, const str
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a sheet of %d x %d pixels; lower --images or --views", s.w, s.h);
     memset(s.pixels, 255, bytes);
     for (size_t i = 0; i < count; i++)
-        for (int v = 0; v <= c->views && readable[i]; v++)
-            paste(&s, pixels + (i * (size_t)(1 + c->views) + (size_t)v) * values, column_at(&s, v), GAP + (int)i * (cell + GAP), c->side,
-                  c->channels);
+        for (int v = 0; v <= c->views && originals[i].h > 0; v++)
+            paste(&s, pixels + (i * (size_t)(1 + c->views) + (size_t)v) * values, v ? c->side : originals[i].h, v ? c->side : originals[i].w, v,
+                  i, c->channels);
     struct buffer file = {.data = NULL};
     picture_png(&file, s.pixels, s.w, s.h, c->channels);
     free(s.pixels);
@@ -79,11 +82,11 @@ static enum simclr_status write_sheet(const struct preview_command *p, const str
 }
 
 /* Broken images are told, and leave their row empty. */
-static void tell_broken(const struct dataset *set, const uint32_t *items, const bool *readable, size_t count)
+static void tell_broken(const struct dataset *set, const uint32_t *items, const struct views_original *originals, size_t count)
 {
     char name[PATH_SIZE];
     for (size_t i = 0; i < count; i++)
-        if (!readable[i])
+        if (originals[i].h == 0)
             fprintf(stderr, "simclr: %s cannot be read; its row is empty\n", dataset_item_name(set, items[i], name, sizeof name));
 }
 
@@ -92,20 +95,20 @@ static enum simclr_status preview(const struct preview_command *p, const struct 
 {
     size_t most = (size_t)p->images, values = (size_t)c->side * (size_t)c->side * (size_t)c->channels;
     uint32_t *items = malloc(most * sizeof *items);
-    bool *readable = calloc(most, sizeof *readable);
+    struct views_original *originals = calloc(most, sizeof *originals);
     uint8_t *pixels = alloc_aligned(most * (size_t)(1 + c->views), values);
     enum simclr_status status = SIMCLR_OK;
-    if (!items || !readable || !pixels)
+    if (!items || !originals || !pixels)
         status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %d views of %zu images; lower --images or --views", c->views, most);
     size_t count = items ? views_spread(items, most, dataset_size(set)) : 0;
     if (status == SIMCLR_OK)
-        status = views_make(pixels, readable, set, items, count, c, engine, err);
+        status = views_make(pixels, originals, set, items, count, c, engine, err);
     if (status == SIMCLR_OK) {
-        tell_broken(set, items, readable, count);
-        status = write_sheet(p, c, pixels, readable, count, err);
+        tell_broken(set, items, originals, count);
+        status = write_sheet(p, c, pixels, originals, count, err);
     }
     free(items);
-    free(readable);
+    free(originals);
     free(pixels);
     return status;
 }

@@ -23,10 +23,10 @@ struct report_command {
 
 static const char usage[] =
     "Usage: simclr report RUN [DATA] [-o REPORT.html] [OPTION...]\n\n"
-    "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, a\n"
-    "map of the embedding with pictures, nearest neighbours, what the augmentations do, settings, machine\n"
-    "and time. Images are those of DATA, else of the run. But for machine and time the bytes depend on\n"
-    "no ISA, threads or --batch-size.\n";
+    "Writes one page, which needs nothing else, about RUN, a run's folder or one checkpoint: curves, maps\n"
+    "of the embedding by t-SNE and PCA with pictures, nearest neighbours, what the augmentations do,\n"
+    "settings, machine and time. Images are those of DATA, else of the run. But for machine and time the\n"
+    "bytes depend on no ISA, threads or --batch-size.\n";
 
 static enum simclr_status parse(struct report_command *c, int argc, char **argv, struct simclr_error *err)
 {

@@ -6,6 +6,7 @@
 #include "eval/embed.h"
 #include "eval/pca.h"
 #include "eval/thumbnails.h"
+#include "eval/tsne.h"
 #include "eval/views.h"
 #include "io/html.h"
 #include "io/picture.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 8, NEAREST = 8, VIEWS = 8, VIEW_ROWS = 6, LEAST_SIDE = 96, QUALITY = 88 };
+enum { ROWS = 8, NEAREST = 8, VIEWS = 8, VIEW_ROWS = 6, LEAST_SIDE = 96, QUALITY = 88, MOST_COLOURS = 20 };
 
 static int label_of(const struct report *r, uint32_t row)
 {
@@ -42,6 +43,13 @@ static void add_image(struct buffer *page, const struct buffer *jpeg)
 
 enum { MAP_W = 560, MAP_H = 420, MAP_EDGE = 14, CELL = 28, CELLS_X = MAP_W / CELL, CELLS_Y = MAP_H / CELL, CELLS = CELLS_X * CELLS_Y };
 
+struct map {
+    const char *name;
+    const uint32_t *rows; /* (count) of the bank */
+    double *places;       /* (count, 2): points of the picture */
+    size_t count;
+};
+
 /* Places to points of the picture: both axes by one scale would leave one half empty, so each has its own. */
 static void scale_places(double *places, size_t rows)
 {
@@ -60,26 +68,44 @@ static void scale_places(double *places, size_t rows)
     }
 }
 
-static void add_points(struct buffer *page, const struct report *r, const double *places)
+/* What a class is drawn in; the page's style says how light. */
+static int hue_of(const struct report *r, int label)
+{
+    int classes = dataset_classes(r->part->set);
+    return label * 360 / (classes > 0 ? classes : 1) % 360;
+}
+
+static void add_points(struct buffer *page, const struct report *r, const struct map *map)
 {
     int classes = dataset_classes(r->part->set);
     char name[EMBED_NAME];
-    buffer_format(page, "<figure><figcaption>Every image%s</figcaption>\n<svg class=\"map\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"map of the embedding\">\n",
-                  classes > 0 ? ", coloured by its class" : "", MAP_W, MAP_H);
-    for (uint32_t i = 0; i < r->bank.rows; i++) {
-        int label = label_of(r, i);
-        buffer_format(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"", places[2 * i], places[2 * i + 1]);
+    buffer_format(page, "<figure><figcaption>%s: every image%s</figcaption>\n<svg class=\"map\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s of the "
+                  "embedding\">\n", map->name, classes > 0 ? ", coloured by its class" : "", MAP_W, MAP_H, map->name);
+    for (uint32_t i = 0; i < map->count; i++) {
+        int label = label_of(r, map->rows[i]);
+        buffer_format(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"", map->places[2 * i], map->places[2 * i + 1]);
         if (label >= 0)
-            buffer_format(page, " style=\"color:hsl(%d 65%% 50%%)\"", label * 360 / (classes > 0 ? classes : 1) % 360);
+            buffer_format(page, " style=\"--h:%d\"", hue_of(r, label));
         else
             buffer_format(page, " class=\"s0\"");
         buffer_format(page, "><title>");
-        html_text(page, name_of(r, i, name));
+        html_text(page, name_of(r, map->rows[i], name));
         if (label >= 0)
             buffer_format(page, ", class %d", label);
         buffer_format(page, "</title></circle>\n");
     }
     buffer_format(page, "</svg></figure>\n");
+}
+
+static void add_colours(struct buffer *page, const struct report *r)
+{
+    int classes = dataset_classes(r->part->set);
+    if (classes == 0 || classes > MOST_COLOURS)
+        return;
+    buffer_format(page, "<p class=\"key\">Classes:");
+    for (int label = 0; label < classes; label++)
+        buffer_format(page, " <span style=\"--h:%d\">&#9679;&#160;%d</span>", hue_of(r, label), label);
+    buffer_format(page, "</p>\n");
 }
 
 /* In every cell that has images the one nearest to its middle stands for them. */
@@ -106,24 +132,25 @@ static size_t choose_cells(uint32_t chosen[CELLS], uint16_t cells[CELLS], const 
     return count;
 }
 
-static enum simclr_status add_pictures(struct buffer *page, const struct report *r, const double *places, struct simclr_error *err)
+static enum simclr_status add_pictures(struct buffer *page, const struct report *r, const struct map *map, struct simclr_error *err)
 {
     uint32_t chosen[CELLS], items[CELLS] = {0};
     uint16_t cells[CELLS];
     char name[EMBED_NAME];
     static struct buffer jpegs[CELLS];
-    size_t count = choose_cells(chosen, cells, places, r->bank.rows);
+    size_t count = choose_cells(chosen, cells, map->places, map->count);
     for (size_t i = 0; i < count; i++)
-        items[i] = r->bank.places[chosen[i]].item;
+        items[i] = r->bank.places[map->rows[chosen[i]]].item;
     enum simclr_status status = thumbnails_make(jpegs, r->part->set, items, count, 2 * CELL, r->engine, err);
-    buffer_format(page, "<figure><figcaption>One picture for each spot</figcaption>\n"
-                  "<svg class=\"map\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"map of the embedding, in pictures\">\n", MAP_W, MAP_H);
+    buffer_format(page, "<figure><figcaption>%s: a picture for each spot</figcaption>\n"
+                  "<svg class=\"map\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s of the embedding, in pictures\">\n", map->name, MAP_W, MAP_H,
+                  map->name);
     for (size_t i = 0; i < count && status == SIMCLR_OK; i++) {
         buffer_format(page, "<image x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" href=\"", cells[i] % CELLS_X * CELL, cells[i] / CELLS_X * CELL,
                       CELL - 1, CELL - 1);
         html_data_uri(page, "image/jpeg", &jpegs[i]);
         buffer_format(page, "\"><title>");
-        html_text(page, name_of(r, chosen[i], name));
+        html_text(page, name_of(r, map->rows[chosen[i]], name));
         buffer_format(page, "</title></image>\n");
     }
     buffer_format(page, "</svg></figure>\n");
@@ -132,25 +159,68 @@ static enum simclr_status add_pictures(struct buffer *page, const struct report 
     return status;
 }
 
-enum simclr_status report_map(struct buffer *page, const struct report *r, struct simclr_error *err)
+static enum simclr_status add_map(struct buffer *page, const struct report *r, const struct map *map, struct simclr_error *err)
 {
-    double *places = malloc(r->bank.rows * PCA_PLANE * sizeof *places), share[PCA_PLANE];
+    scale_places(map->places, map->count);
+    buffer_format(page, "<div class=\"maps\">\n");
+    add_points(page, r, map);
+    enum simclr_status status = add_pictures(page, r, map, err);
+    buffer_format(page, "</div>\n");
+    return status;
+}
+
+/* t-SNE of x (map->count, d) from the places of its principal components, and those after it, with a line about each. */
+static enum simclr_status add_maps(struct buffer *page, const struct report *r, const float *x, const struct map *map, struct simclr_error *err)
+{
+    double share[PCA_PLANE], divergence, *places = malloc(map->count * PCA_PLANE * sizeof *places);
+    struct map tsne = *map, pca = {.name = "PCA", .rows = map->rows, .places = places, .count = map->count};
     if (!places)
-        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the map of %zu images; use --limit", r->bank.rows);
-    enum simclr_status status = pca_plane(places, share, r->bank.x, r->bank.rows, r->bank.d, err);
-    for (size_t i = 0; i < r->bank.rows * PCA_PLANE && status == SIMCLR_OK; i++)
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the map of %zu images; use --limit", map->count);
+    enum simclr_status status = pca_plane(places, share, x, map->count, r->bank.d, err);
+    for (size_t i = 0; i < map->count * PCA_PLANE && status == SIMCLR_OK; i++)
         if (!isfinite(places[i]))
             status = fail(err, SIMCLR_ERR_NONFINITE, "features of the encoder are not finite numbers: its weights are of no use");
     if (status == SIMCLR_OK) {
-        scale_places(places, r->bank.rows);
-        buffer_format(page, "<section>\n<h2>Map of the embedding</h2>\n<p>The features h, %d numbers an image, of length 1, along their first two principal "
-                      "components, which hold %.1f %% and %.1f %% of their variance: images that lie apart differ, those that lie together may.</p>\n"
-                      "<div class=\"charts\">\n", r->bank.d, 100 * share[0], 100 * share[1]);
-        add_points(page, r, places);
-        status = add_pictures(page, r, places, err);
-        buffer_format(page, "</div>\n</section>\n");
+        memcpy(tsne.places, places, map->count * PCA_PLANE * sizeof *places);
+        status = tsne_plane(tsne.places, &divergence, x, map->count, r->bank.d, r->engine, err);
+    }
+    if (status == SIMCLR_OK) {
+        buffer_format(page, "<p>t-SNE puts images together whose features h are near, in all their %d numbers: groups are real, but how far apart and how "
+                      "large they are means little (Kullback-Leibler divergence %.3f).</p>\n", r->bank.d, divergence);
+        status = add_map(page, r, &tsne, err);
+    }
+    if (status == SIMCLR_OK) {
+        buffer_format(page, "<p>PCA shows the features, of length 1, along their first two principal components, which hold %.1f %% and %.1f %% of their "
+                      "variance: images that lie apart differ, those that lie together may.</p>\n", 100 * share[0], 100 * share[1]);
+        status = add_map(page, r, &pca, err);
     }
     free(places);
+    return status;
+}
+
+enum simclr_status report_map(struct buffer *page, const struct report *r, struct simclr_error *err)
+{
+    size_t d = (size_t)r->bank.d, count = r->bank.rows < TSNE_MOST ? r->bank.rows : TSNE_MOST;
+    uint32_t *rows = malloc(count * sizeof *rows);
+    double *places = malloc(count * TSNE_PLANE * sizeof *places);
+    float *x = alloc_aligned(count, d * sizeof *x);
+    enum simclr_status status = SIMCLR_OK;
+    if (!rows || !places || !x)
+        status = fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the map of %zu images; use --limit", count);
+    if (status == SIMCLR_OK) {
+        struct map map = {.name = "t-SNE", .rows = rows, .places = places, .count = views_spread(rows, count, r->bank.rows)};
+        for (size_t i = 0; i < map.count; i++)
+            memcpy(x + i * d, r->bank.x + rows[i] * d, d * sizeof *x);
+        buffer_format(page, "<section>\n<h2>Map of the embedding</h2>\n");
+        if (count < r->bank.rows)
+            buffer_format(page, "<p>Of %zu of the images, spread over them.</p>\n", count);
+        add_colours(page, r);
+        status = add_maps(page, r, x, &map, err);
+        buffer_format(page, "</section>\n");
+    }
+    free(rows);
+    free(places);
+    free(x);
     return status;
 }
 
@@ -250,22 +320,23 @@ enum simclr_status report_views(struct buffer *page, const struct report *r, str
     const struct train_config *t = &r->encoder->config;
     struct views_config c = {.side = t->network.image_size, .channels = t->network.channels, .views = VIEWS, .augment = t->augment, .seed = t->seed};
     uint32_t items[VIEW_ROWS];
-    bool readable[VIEW_ROWS];
+    struct views_original originals[VIEW_ROWS];
     size_t values = (size_t)c.side * (size_t)c.side * (size_t)c.channels, count = views_spread(items, VIEW_ROWS, r->bank.rows);
     for (size_t i = 0; i < count; i++)
         items[i] = r->bank.places[items[i]].item;
     uint8_t *pixels = alloc_aligned(VIEW_ROWS * (1 + VIEWS), values);
     if (!pixels)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for views");
-    enum simclr_status status = views_make(pixels, readable, r->part->set, items, count, &c, r->engine, err);
-    buffer_format(page, "<section>\n<h2>What the augmentations do</h2>\n<p>Images, each before its views: training asks that the features of views of one image "
+    enum simclr_status status = views_make(pixels, originals, r->part->set, items, count, &c, r->engine, err);
+    buffer_format(page, "<section>\n<h2>What the augmentations do</h2>\n<p>Whole images, each before its views: training asks that the features of views of one image "
                   "agree. Augmentation %s.</p>\n", t->augment_name);
     for (size_t i = 0; i < count && status == SIMCLR_OK; i++) {
         buffer_format(page, "<ul class=\"row\">\n");
         for (size_t v = 0; v <= VIEWS; v++) {
             struct buffer jpeg = {.data = NULL};
-            if (readable[i])
-                picture_jpeg(&jpeg, pixels + (i * (1 + VIEWS) + v) * values, c.side, c.side, c.channels, QUALITY);
+            if (originals[i].h > 0)
+                picture_jpeg(&jpeg, pixels + (i * (1 + VIEWS) + v) * values, v ? c.side : originals[i].w, v ? c.side : originals[i].h, c.channels,
+                             QUALITY);
             buffer_format(page, "<li>");
             add_image(page, &jpeg);
             buffer_format(page, "</li>\n");

@@ -19,32 +19,34 @@ static const char head[] =
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>\n"
     ":root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1c1f23; --soft: #5a6068; --line: #dcdfe3; --faint: #eceef0;\n"
-    "  --k0: #1a63bd; --k1: #b8500a; --k2: #24773a; --k3: #8a3a9e; }\n"
+    "  --k0: #1a63bd; --k1: #b8500a; --k2: #24773a; --k3: #8a3a9e; --light: 42%; }\n"
     "@media screen and (prefers-color-scheme: dark) { :root { --paper: #15171a; --ink: #e7e9ec; --soft: #a2a9b2; --line: #33383e;\n"
-    "  --faint: #24282d; --k0: #6daeff; --k1: #ff9a56; --k2: #62c47c; --k3: #d48fe8; } }\n"
+    "  --faint: #24282d; --k0: #6daeff; --k1: #ff9a56; --k2: #62c47c; --k3: #d48fe8; --light: 62%; } }\n"
     "* { box-sizing: border-box; }\n"
     "body { margin: 0 auto; max-width: 1180px; padding: 1.2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);\n"
     "  font: 15px/1.5 system-ui, -apple-system, \"Segoe UI\", Roboto, \"Helvetica Neue\", \"Liberation Sans\", Arial, sans-serif; }\n"
     "h1, h2 { line-height: 1.25; font-weight: 600; margin: 0; overflow-wrap: anywhere; }\n"
     "h1 { font-size: 1.5rem; }\nh2 { font-size: 1.2rem; margin: 2.5rem 0 .6rem; }\n"
     "p { margin: .4rem 0; max-width: 60rem; color: var(--soft); overflow-wrap: anywhere; }\n"
-    "dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); gap: .5rem 2rem; margin: 1rem 0; }\n"
+    "dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0; }\n"
     "dt { color: var(--soft); font-size: .8rem; }\ndd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }\n"
     ".figures dd { font-size: 1.25rem; }\n"
     ".charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1.2rem 2rem; }\n"
+    ".maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem; margin: .6rem 0 1.4rem; }\n"
     "figure { margin: 0; break-inside: avoid; }\nfigcaption { font-weight: 600; }\n"
-    "figcaption span { font-weight: 400; margin-left: .6rem; white-space: nowrap; }\nfigure p { font-size: .85rem; }\n"
+    "figure p { font-size: .85rem; }\n.key span { margin-right: .6rem; }\nfigure .key { margin: 0; }\n"
     "svg { display: block; width: 100%; height: auto; }\n"
     ".chart text { font-size: 13px; fill: var(--soft); font-variant-numeric: tabular-nums; }\n"
     ".chart .left { text-anchor: end; dominant-baseline: central; }\n.chart .below { text-anchor: middle; dominant-baseline: hanging; }\n"
     ".grid { stroke: var(--line); fill: none; }\n.line { stroke: currentColor; stroke-width: 2; fill: none; }\n.line.dashed { stroke-width: 1.5; stroke-dasharray: 5 4; }\n"
     "circle { fill: currentColor; }\n.s0 { color: var(--k0); } .s1 { color: var(--k1); } .s2 { color: var(--k2); } .s3 { color: var(--k3); }\n"
+    "[style^=\"--h\"] { color: hsl(var(--h) 70% var(--light)); }\n"
     ".map { border: 1px solid var(--line); border-radius: 4px; }\n.map circle { fill-opacity: .75; }\n"
     ".row { display: flex; gap: .5rem; list-style: none; margin: 0 0 .8rem; padding: 0 0 .2rem; overflow-x: auto; }\n"
     ".row li { flex: 0 0 6rem; width: 6rem; }\n.row li:first-child { padding-right: .6rem; margin-right: .1rem; flex-basis: 6.7rem; border-right: 1px solid var(--line); }\n"
-    ".row img, .none { display: block; width: 6rem; height: 6rem; border-radius: 4px; }\n"
+    ".row img, .none { display: block; width: 6rem; height: 6rem; object-fit: contain; border-radius: 4px; }\n"
     ".row b { display: block; font-size: .85rem; font-weight: 600; }\n"
-    ".row small { display: block; color: var(--soft); font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere; }\n"
+    ".row small { display: block; margin-top: .1rem; color: var(--soft); font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere; }\n"
     "</style>\n";
 
 /* The last value of a figure that is there; NaN: none. */
@@ -84,7 +86,7 @@ void report_begin(struct buffer *page, const struct report *r)
     buffer_format(page, ", %zu of them.</p>\n<dl class=\"figures\">\n", r->bank.rows);
     figure(page, "epochs", "%.0f", last_of(h, "epoch"));
     figure(page, "loss", "%.4f", last_of(h, "loss"));
-    figure(page, "from ceiling (0 %) to floor (100 %)", "%.1f %%", 100 * last_of(h, "loss_place"));
+    figure(page, "of the way to its floor", "%.1f %%", 100 * last_of(h, "loss_place"));
     figure(page, "retrieval@1", "%.1f %%", 100 * last_of(h, "retrieval@1"));
     figure(page, c->init[0] ? "kNN, initial" : "kNN, untrained", "%.1f %%", 100 * last_of(h, "knn_untrained"));
     figure(page, "kNN, trained", "%.1f %%", 100 * last_of(h, "knn"));
@@ -100,9 +102,9 @@ struct curves {
 };
 
 /* A chart of the figures that are there, by name; where a run wrote none of them there is no chart. A name that begins with a dash is a bound. */
-static void add_chart(const struct curves *s, const char *title, const char *note, const char *const names[CHART_LINES][2])
+static void add_chart(const struct curves *s, const char *title, const char *note, bool percent, const char *const names[CHART_LINES][2])
 {
-    struct chart chart = {.title = title, .note = note, .x = s->x, .count = s->history->count};
+    struct chart chart = {.title = title, .note = note, .percent = percent, .x = s->x, .count = s->history->count};
     bool any = false;
     for (int i = 0; i < CHART_LINES && names[i][0]; i++) {
         bool bound = names[i][0][0] == '-';
@@ -137,12 +139,12 @@ static void add_loss(const struct curves *s, const struct train_config *c)
 enum simclr_status report_curves(struct buffer *page, const struct report *r, struct simclr_error *err)
 {
     static const char *const knn[CHART_LINES][2] = {{"knn", "trained"}, {"-knn_untrained", "untrained"}};
-    static const char *const retrieval[CHART_LINES][2] = {{"retrieval@1", "@1"}, {"retrieval@5", "@5"}};
+    static const char *const retrieval[CHART_LINES][2] = {{"retrieval@1", "retrieval@1"}, {"retrieval@5", "retrieval@5"}};
     static const char *const spread[CHART_LINES][2] = {{"alignment", "alignment"}, {"uniformity", "uniformity"}};
-    static const char *const rate[CHART_LINES][2] = {{"lr", "lr"}};
-    static const char *const rank[CHART_LINES][2] = {{"effective_rank", "rank"}};
+    static const char *const rate[CHART_LINES][2] = {{"lr", "--lr"}};
+    static const char *const rank[CHART_LINES][2] = {{"effective_rank", "directions"}};
     size_t n = r->history.count;
-    buffer_format(page, "<section>\n<h2>Training</h2>\n");
+    buffer_format(page, "<section>\n<h2>Training, by epoch</h2>\n");
     if (n == 0)
         buffer_format(page, "<p>There is no metrics.jsonl beside the checkpoint, or no epoch is whole yet.</p>\n</section>\n");
     if (n == 0)
@@ -154,13 +156,13 @@ enum simclr_status report_curves(struct buffer *page, const struct report *r, st
     if (!history_values(x, &r->history, "epoch") || isnan(x[0]))
         for (size_t i = 0; i < n; i++)
             x[i] = (double)i + 1;
-    buffer_format(page, "<p>By epoch.</p>\n<div class=\"charts\">\n");
+    buffer_format(page, "<div class=\"charts\">\n");
     add_loss(&s, &r->encoder->config);
-    add_chart(&s, "kNN accuracy", NULL, knn);
-    add_chart(&s, "Retrieval in the batch", "How often an image's other view is the nearest of the batch, or among the five nearest.", retrieval);
-    add_chart(&s, "Alignment and uniformity", "Both fall as training goes well: views of an image come together, images spread apart.", spread);
-    add_chart(&s, "Effective rank", "Directions that the features use; a fall towards 1 is a collapse.", rank);
-    add_chart(&s, "Learning rate", NULL, rate);
+    add_chart(&s, "kNN accuracy", NULL, true, knn);
+    add_chart(&s, "Retrieval in the batch", "How often an image's other view is the nearest of the batch, or among the five nearest.", true, retrieval);
+    add_chart(&s, "Alignment and uniformity", "Lower is better: views of an image close together, images spread apart. One may rise while the other falls.", false, spread);
+    add_chart(&s, "Effective rank", "Directions that the features use; a fall towards 1 is a collapse.", false, rank);
+    add_chart(&s, "Learning rate", NULL, false, rate);
     buffer_format(page, "</div>\n</section>\n");
     free(x);
     return SIMCLR_OK;
@@ -211,8 +213,10 @@ void report_end(struct buffer *page, const struct report *r)
     progress_duration(trained, seconds);
     if (seconds > 0)
         buffer_format(page, "<div><dt>training steps took</dt><dd>%s</dd></div>\n", trained);
-    figure(page, "images a second, last epoch", "%.0f", last_of(&r->history, "perf/images_per_second"));
-    figure(page, "of it reading and augmenting", "%.1f %%", 100 * last_of(&r->history, "perf/data_share"));
+    figure(page, "images/s, last epoch", "%.0f", last_of(&r->history, "perf/images_per_second"));
+    figure(page, "GFLOP/s, last epoch", "%.0f", last_of(&r->history, "perf/gflop_per_second"));
+    figure(page, "of the peak of FMAs", "%.0f %%", last_of(&r->history, "perf/percent_of_peak"));
+    figure(page, "of the time, for data", "%.1f %%", 100 * last_of(&r->history, "perf/data_share"));
     buffer_format(page, "<div><dt>this page was made on</dt><dd>");
     html_text(page, model);
     buffer_format(page, "</dd></div>\n<div><dt>with</dt><dd>%s kernels, %d thread%s</dd></div>\n<div><dt>at</dt><dd>%s</dd></div>\n"

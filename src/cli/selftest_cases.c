@@ -428,44 +428,29 @@ static void dot(struct selftest *t)
     }
 }
 
-/* ---- Optimisers ---- */
+/* ---- t-SNE ---- */
 
-enum { WEIGHTS = 1003 };
-
-static void sgd(struct selftest *t)
+static void tsne_forces(struct selftest *t)
 {
-    float *w = random_floats(WEIGHTS), *v = random_floats(WEIGHTS);
-    for (int step = 0; step < 3; step++)
-        t->k->sgd(w, v, random_floats(WEIGHTS), 0.06f, 0.9f, 5e-4f, step == 2, WEIGHTS);
-    absorb(w, WEIGHTS);
-    absorb(v, WEIGHTS);
+    enum { POINTS = 37, PADDED = 48 };
+    float *x = random_floats(PADDED), *y = random_floats(PADDED), *p = unit_floats(POINTS * TSNE_POINTS), *forces = take(TSNE_SUMS * TSNE_POINTS);
+    for (size_t first = 0; first < PADDED; first += TSNE_POINTS) {
+        t->k->tsne_forces(forces, x, y, p, first, POINTS);
+        absorb(forces, TSNE_SUMS * TSNE_POINTS);
+    }
 }
 
-static void lars(struct selftest *t)
-{
-    float *w = random_floats(WEIGHTS), *v = random_floats(WEIGHTS);
-    for (int step = 0; step < 2; step++)
-        t->k->lars(w, v, random_floats(WEIGHTS), 0.01f, 0.9f, 1e-6f, WEIGHTS);
-    absorb(w, WEIGHTS);
-    absorb(v, WEIGHTS);
-}
+/* ---- Arithmetic alone ---- */
 
-static void adam(struct selftest *t)
+static void fma_repeat(struct selftest *t)
 {
-    float *w = random_floats(WEIGHTS), *m = random_floats(WEIGHTS), *v = unit_floats(WEIGHTS);
-    for (int step = 0; step < 2; step++)
-        t->k->adam(w, m, v, random_floats(WEIGHTS), 0.1f, 0.001f, step ? 0 : 1e-4f, step ? 1e-5f : 0, 3e-3f, 0.0316f, 1e-8f, WEIGHTS);
-    absorb(w, WEIGHTS);
-    absorb(m, WEIGHTS);
-    absorb(v, WEIGHTS);
-}
-
-static void sum_squares(struct selftest *t)
-{
-    enum { COUNT = 9001 }; /* more than two blocks of 4096 */
-    float *g = random_floats(COUNT), *w = random_floats(COUNT);
-    double sums[2] = {t->k->sum_squares(g, NULL, 0, COUNT), t->k->sum_squares(g, w, 1e-2f, COUNT)};
-    selftest_absorb(t, sums, sizeof sums);
+    static const int chains[] = {1, 4, 8, 12, 16, FMA_MOST_CHAINS};
+    for (int i = 0; i < 6; i++) {
+        int count = 2 * chains[i] * LINE_FLOATS;
+        float *x = random_floats(count);
+        t->k->fma_repeat(x, 0.9f, 0.3f, (size_t)count, 3, chains[i]);
+        absorb(x, count);
+    }
 }
 
 /* ---- The list ---- */
@@ -482,16 +467,19 @@ static const struct selftest_case layer_cases[] = {
 static const struct selftest_case loss_cases[] = {
     {"l2_normalize", l2_normalize}, {"l2_normalize_backward", l2_normalize_backward}, {"ntxent_sums", ntxent_sums},
     {"ntxent_total", ntxent_total}, {"ntxent_ahead", ntxent_ahead}, {"ntxent_gradient", ntxent_gradient}, {"dot", dot}};
-static const struct selftest_case optimiser_cases[] = {{"sgd", sgd}, {"lars", lars}, {"adam", adam}, {"sum_squares", sum_squares}};
+static const struct selftest_case map_cases[] = {{"tsne_forces", tsne_forces}};
+static const struct selftest_case peak_cases[] = {{"fma_repeat", fma_repeat}};
 
 #define GROUP(title, list) {title, list, sizeof(list) / sizeof(list)[0]}
 static const struct selftest_group products = GROUP("matrix products", product_cases), winograd = GROUP("Winograd", winograd_cases),
                                    layers = GROUP("norms, activations, pooling", layer_cases), loss = GROUP("loss", loss_cases),
-                                   optimisers = GROUP("optimisers", optimiser_cases);
+                                   map = GROUP("map of an embedding", map_cases),
+                                   peak = GROUP("arithmetic alone", peak_cases);
 
 const struct selftest_group *const *selftest_groups(size_t *count)
 {
-    static const struct selftest_group *const all[] = {&products, &winograd, &layers, &loss, &optimisers, &selftest_images, &selftest_steps};
+    static const struct selftest_group *const all[] = {&products, &winograd, &layers, &loss, &map, &selftest_optimisers, &selftest_images, &peak,
+                                                        &selftest_steps};
     *count = sizeof all / sizeof all[0];
     return all;
 }

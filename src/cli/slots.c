@@ -11,10 +11,11 @@ static const struct slot slots[] = {
     SLOT(bias_act), SLOT(relu_backward), SLOT(add), SLOT(column_sums),
     SLOT(maxpool), SLOT(maxpool_backward), SLOT(avgpool), SLOT(avgpool_backward),
     SLOT(l2_normalize), SLOT(l2_normalize_backward), SLOT(ntxent_sums), SLOT(ntxent_total), SLOT(ntxent_ahead),
-    SLOT(ntxent_gradient), SLOT(dot),
+    SLOT(ntxent_gradient), SLOT(dot), SLOT(tsne_forces),
     SLOT(sgd), SLOT(lars), SLOT(adam), SLOT(sum_squares),
     SLOT(u8_to_f32), SLOT(resize_rows), SLOT(transpose), SLOT(resize_columns), SLOT(brightness), SLOT(grey_mean),
     SLOT(contrast), SLOT(saturation), SLOT(hue), SLOT(solarize), SLOT(blur),
+    SLOT(fma_repeat),
 };
 
 _Static_assert(sizeof(struct kernels) == offsetof(struct kernels, brgemm) + sizeof slots / sizeof slots[0] * sizeof(slot_fn *),

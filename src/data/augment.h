@@ -49,6 +49,9 @@ void augment_apply(const struct kernels *k, float *out, const struct image *imag
 /* A clean image for evaluation: shorter side resized to size (antialiased bilinear), centre crop; no randomness. */
 void augment_clean(const struct kernels *k, float *out, const struct image *image, int size, void *scratch);
 
+/* The whole image, its longer side resized to size, for people: out (*h, *w, c), the shorter of which is rounded up. */
+void augment_whole(const struct kernels *k, float *out, int *h, int *w, const struct image *image, int size, void *scratch);
+
 /* [0, 1] to the nearest bytes. */
 void augment_round(uint8_t *bytes, const float *x, size_t count);
 

@@ -94,19 +94,19 @@ static void column_tables(const struct scratch *s, const struct axis *a, int fli
     }
 }
 
-/* s->columns = the box of image at (top, left) that the axes describe, resized. A strip of rows at a time, vertically first: that
- * pass runs over interleaved bytes as they lie, and only a strip of the source's width is ever kept. The bytes' 255 is divided out
- * with the horizontal weights; of every byte, which rounds once, where nothing is resized. */
+/* s->columns (columns->count, c, rows->count) = the box of image at (top, left) that the axes describe, resized. A strip of rows at a
+ * time, vertically first: that pass runs over interleaved bytes as they lie, and only a strip of the source's width is ever kept. The
+ * bytes' 255 is divided out with the horizontal weights; of every byte, which rounds once, where nothing is resized. */
 static void resize(const struct kernels *k, const struct scratch *s, const struct image *image, int top, int left,
                    const struct axis *rows, const struct axis *columns, int flip)
 {
-    int c = image->c, size = columns->count, width = columns->in * c;
+    int c = image->c, height = rows->count, width = columns->in * c;
     ptrdiff_t ld = (ptrdiff_t)image->w * c;
     bool unchanged = rows->scale == 1.0 && columns->scale == 1.0;
     const uint8_t *corner = image->pixels + top * ld + (ptrdiff_t)left * c;
     column_tables(s, columns, flip, unchanged ? 1.0 : 1.0 / 255.0);
-    for (int y0 = 0; y0 < size; y0 += RESIZE_STRIP) {
-        int count = size - y0 < RESIZE_STRIP ? size - y0 : RESIZE_STRIP;
+    for (int y0 = 0; y0 < height; y0 += RESIZE_STRIP) {
+        int count = height - y0 < RESIZE_STRIP ? height - y0 : RESIZE_STRIP;
         for (int i = 0; i < count; i++) {
             int first, n = filter_window(s->window, &first, rows, y0 + i, 1.0);
             float *row = s->rows + (ptrdiff_t)i * width;
@@ -116,7 +116,7 @@ static void resize(const struct kernels *k, const struct scratch *s, const struc
                 k->resize_rows(row, corner + first * ld, ld, width, s->window, n);
         }
         k->transpose(s->strip, RESIZE_STRIP, s->rows, width, count, width);
-        k->resize_columns(s->columns + y0, size, s->strip, c, size, count, s->from, s->taps, s->weights, columns->taps);
+        k->resize_columns(s->columns + y0, height, s->strip, c, columns->count, count, s->from, s->taps, s->weights, columns->taps);
     }
 }
 
@@ -205,6 +205,24 @@ void augment_clean(const struct kernels *k, float *out, const struct image *imag
     struct axis columns = axis_of(image->w, w, centre_offset(w - size), size);
     resize(k, &s, image, 0, 0, &rows, &columns, 0);
     k->transpose(out, (ptrdiff_t)size * image->c, s.columns, size, size * image->c, size);
+}
+
+/* Rounded up, so that no output reads more inputs than scratch has room for. */
+static int fitted(int side, int longer, int size)
+{
+    return (int)(((int64_t)size * side + longer - 1) / longer);
+}
+
+void augment_whole(const struct kernels *k, float *out, int *h, int *w, const struct image *image, int size, void *scratch)
+{
+    struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
+    struct scratch s = carve(&arena, image->h, image->w, image->c, size);
+    int longer = image->h > image->w ? image->h : image->w;
+    *h = fitted(image->h, longer, size);
+    *w = fitted(image->w, longer, size);
+    struct axis rows = axis_of(image->h, *h, 0, *h), columns = axis_of(image->w, *w, 0, *w);
+    resize(k, &s, image, 0, 0, &rows, &columns, 0);
+    k->transpose(out, (ptrdiff_t)*w * image->c, s.columns, *h, *w * image->c, *h);
 }
 
 void augment_round(uint8_t *bytes, const float *x, size_t count)

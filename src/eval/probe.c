@@ -365,10 +365,10 @@ enum simclr_status probe_test(const struct probe *probe, struct class_score *sco
                 continue;
             int rank = label < probe->classes ? class_rank(logits + i * classes, label, probe->classes) : probe->classes;
             class_score_add(score, rank);
-            if (class_images && label < probe->classes) {
+            if (class_images && label < probe->classes)
                 class_images[label]++;
-                class_right[label] += rank == 0;
-            }
+            if (class_right && rank == 0)
+                class_right[label]++;
         }
     }
     free(logits);

@@ -9,7 +9,7 @@
 
 struct making {
     uint8_t *pixels;
-    bool *readable;
+    struct views_original *originals;
     const struct dataset *set;
     const uint32_t *items;
     const struct views_config *config;
@@ -26,13 +26,14 @@ static enum simclr_status make_image(const struct making *m, size_t i, const str
 {
     const struct views_config *c = m->config;
     const struct kernels *kernels = m->engine->kernels;
+    struct views_original *whole = &m->originals[i];
     size_t values = view_values(c);
     uint8_t *out = m->pixels + i * (size_t)(1 + c->views) * values;
     float *x = alloc_aligned(values, sizeof *x);
     void *scratch = alloc_aligned(augment_scratch(image->h, image->w, c->channels, c->side), 1);
     if (x && scratch) {
-        augment_clean(kernels, x, image, c->side, scratch);
-        augment_round(out, x, values);
+        augment_whole(kernels, x, &whole->h, &whole->w, image, c->side, scratch);
+        augment_round(out, x, (size_t)whole->h * (size_t)whole->w * (size_t)c->channels);
     }
     for (int v = 0; v < c->views && x && scratch; v++) {
         struct augment_params params;
@@ -58,21 +59,21 @@ static void make_one(void *ctx, size_t i, int thread)
         return;
     }
     enum simclr_status status = dataset_read(m->set, m->items[i], &image, &ignored);
-    m->readable[i] = status == SIMCLR_OK;
     m->status[i] = status == SIMCLR_ERR_MEMORY ? status : SIMCLR_OK;
-    if (!m->readable[i])
+    if (status != SIMCLR_OK)
         return;
     m->status[i] = make_image(m, i, &image);
     image_release(&image);
 }
 
-enum simclr_status views_make(uint8_t *pixels, bool *readable, const struct dataset *set, const uint32_t *items, size_t count,
+enum simclr_status views_make(uint8_t *pixels, struct views_original *originals, const struct dataset *set, const uint32_t *items, size_t count,
                               const struct views_config *config, const struct engine *engine, struct simclr_error *err)
 {
-    struct making m = {.pixels = pixels, .readable = readable, .set = set, .items = items, .config = config, .engine = engine,
+    struct making m = {.pixels = pixels, .originals = originals, .set = set, .items = items, .config = config, .engine = engine,
                        .status = calloc(count + 1, sizeof *m.status)};
     if (!m.status)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for the views of %zu images", count);
+    memset(originals, 0, count * sizeof *originals);
     memset(pixels, 0, count * (size_t)(1 + config->views) * view_values(config));
     par_for(engine->threads, count, make_one, &m);
     enum simclr_status status = SIMCLR_OK;

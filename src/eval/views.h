@@ -1,4 +1,4 @@
-/* What a run's augmentations make of images: clean images and their views, as bytes to look at. */
+/* What a run's augmentations make of images: whole images and their views, as bytes to look at. */
 #ifndef EVAL_VIEWS_H
 #define EVAL_VIEWS_H
 
@@ -12,9 +12,13 @@ struct views_config {
     uint64_t seed;
 };
 
-/* pixels (count, 1 + views, side, side, channels): of each item the clean image, as evaluation sees it, and its views. readable (count):
- * false where the image cannot be read, and its pixels are zero. The bytes depend on no ISA or thread count. */
-enum simclr_status views_make(uint8_t *pixels, bool *readable, const struct dataset *set, const uint32_t *items, size_t count,
+struct views_original {
+    int h, w; /* 0: the image cannot be read, and its pixels are zero */
+};
+
+/* pixels (count, 1 + views, side, side, channels): of each item the whole image, with a longer side of `side`, as (h, w, channels) where
+ * its place begins, and its views; originals (count). The bytes depend on no ISA or thread count. */
+enum simclr_status views_make(uint8_t *pixels, struct views_original *originals, const struct dataset *set, const uint32_t *items, size_t count,
                               const struct views_config *config, const struct engine *engine, struct simclr_error *err);
 
 /* count items spread over a set of so many (at most as many as there are); returns how many. */

@@ -19,14 +19,25 @@ static double tick_step(double range, double least)
     return power / 5 >= wanted ? power / 5 : power / 2 >= wanted ? power / 2 : power;
 }
 
+/* A figure as its axis counts. */
+static double shown(const struct chart *c, double y)
+{
+    return c->percent ? 100 * y : y;
+}
+
+static const char *unit_of(const struct chart *c)
+{
+    return c->percent ? " %" : "";
+}
+
 static struct axis y_axis(const struct chart *c)
 {
     struct axis a = {INFINITY, -INFINITY, 0};
     for (int l = 0; l < c->line_count; l++)
         for (size_t i = 0; i < c->count; i++)
             if (isfinite(c->lines[l].y[i])) {
-                a.low = fmin(a.low, c->lines[l].y[i]);
-                a.high = fmax(a.high, c->lines[l].y[i]);
+                a.low = fmin(a.low, shown(c, c->lines[l].y[i]));
+                a.high = fmax(a.high, shown(c, c->lines[l].y[i]));
             }
     if (!(a.low <= a.high))
         a.low = a.high = 0;
@@ -47,12 +58,12 @@ static double y_at(const struct axis *a, double y)
     return HEIGHT - BOTTOM - (y - a->low) / (a->high - a->low) * (HEIGHT - TOP - BOTTOM);
 }
 
-static void add_grid(struct buffer *page, const struct axis *x, const struct axis *y)
+static void add_grid(struct buffer *page, const struct chart *c, const struct axis *x, const struct axis *y)
 {
     for (int i = 0; i <= (int)lround((y->high - y->low) / y->step); i++) {
         double value = y->low + i * y->step, at = y_at(y, value);
-        buffer_format(page, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"left\" x=\"%d\" y=\"%.1f\">%.5g</text>\n", LEFT, at, WIDTH - RIGHT,
-                      LEFT - 7, at, fabs(value) < 1e-9 * y->step ? 0.0 : value);
+        buffer_format(page, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"left\" x=\"%d\" y=\"%.1f\">%.5g%s</text>\n", LEFT, at, WIDTH - RIGHT,
+                      LEFT - 7, at, fabs(value) < 1e-9 * y->step ? 0.0 : value, unit_of(c));
     }
     const int first = (int)ceil(x->low / x->step), last = (int)floor(x->high / x->step);
     for (int i = first; i <= last; i++)
@@ -67,14 +78,14 @@ static void add_line(struct buffer *page, const struct chart *c, int l, const st
     buffer_format(page, "<path class=\"line s%d%s\" d=\"", l, line->dashed ? " dashed" : "");
     for (size_t i = 0; i < c->count; i++) {
         if (isfinite(line->y[i]))
-            buffer_format(page, "%c%.1f %.1f", down ? 'L' : 'M', x_at(x, c->x[i]), y_at(y, line->y[i]));
+            buffer_format(page, "%c%.1f %.1f", down ? 'L' : 'M', x_at(x, c->x[i]), y_at(y, shown(c, line->y[i])));
         down = isfinite(line->y[i]);
     }
     buffer_format(page, "\"/>\n");
     for (size_t i = 0; i < c->count && c->count <= 40 && (!line->dashed || c->count == 1); i++)
         if (isfinite(line->y[i]))
-            buffer_format(page, "<circle class=\"s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>epoch %.0f: %.6g</title></circle>\n", l,
-                          x_at(x, c->x[i]), y_at(y, line->y[i]), c->x[i], line->y[i]);
+            buffer_format(page, "<circle class=\"s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>epoch %.0f: %.6g%s</title></circle>\n", l,
+                          x_at(x, c->x[i]), y_at(y, shown(c, line->y[i])), c->x[i], shown(c, line->y[i]), unit_of(c));
 }
 
 void chart_add(struct buffer *page, const struct chart *c)
@@ -85,11 +96,11 @@ void chart_add(struct buffer *page, const struct chart *c)
         x.high += 1;
     } else
         x.step = tick_step(x.high - x.low, 1);
-    buffer_format(page, "<figure class=\"chart\"><figcaption>%s", c->title);
-    for (int l = 0; l < c->line_count && c->line_count > 1; l++)
-        buffer_format(page, " <span class=\"s%d\">%s %s</span>", l, c->lines[l].dashed ? "&#9476;" : "&#9473;", c->lines[l].name);
-    buffer_format(page, "</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", WIDTH, HEIGHT, c->title);
-    add_grid(page, &x, &y);
+    buffer_format(page, "<figure class=\"chart\"><figcaption>%s</figcaption>\n<p class=\"key\">", c->title);
+    for (int l = 0; l < c->line_count; l++)
+        buffer_format(page, " <span class=\"s%d\">%s&#160;%s</span>", l, c->lines[l].dashed ? "&#9476;" : "&#9473;", c->lines[l].name);
+    buffer_format(page, "</p>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n", WIDTH, HEIGHT, c->title);
+    add_grid(page, c, &x, &y);
     for (int l = 0; l < c->line_count; l++)
         add_line(page, c, l, &x, &y);
     buffer_format(page, "</svg>\n");

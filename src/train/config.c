@@ -334,7 +334,8 @@ enum simclr_status train_config_settle(struct train_config *config, struct simcl
     if (status == SIMCLR_OK && a->blur_p > 0)
         status = check_pair(a->blur_sigma_min, a->blur_sigma_max, "blur-sigma-min", "blur-sigma-max", err);
     if (status == SIMCLR_OK && config->warmup_epochs > config->epochs)
-        status = fail(err, SIMCLR_ERR_USAGE, "--warmup-epochs %g is longer than --epochs %d", config->warmup_epochs, config->epochs);
+        status = fail(err, SIMCLR_ERR_USAGE, "--warmup-epochs %g is longer than --epochs %d; a tenth of them is usual: --warmup-epochs %g",
+                      config->warmup_epochs, config->epochs, config->epochs / 10.0);
     if (config->micro_batch >= config->batch_size)
         config->micro_batch = 0;
     config->network.seed = config->seed;

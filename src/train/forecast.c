@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "eval/knn.h"
 #include "train/memory_limit.h"
+#include "train/peak.h"
 #include "train/trainer_internal.h"
 
 #include <stdlib.h>
@@ -199,7 +200,10 @@ static void combine(const struct forecast *f, struct forecast_times *times, int 
     times->optimizer = s->optimizer;
     double once = decoding + (again - decoding) * kept;
     times->data = once * (in_passes(c) ? 2 : 1);
-    times->epoch = steps * (times->compute + times->optimizer + times->data);
+    double step = times->compute + times->optimizer + times->data;
+    times->flop_per_second = batch * resnet_image_flop(&f->net) / step;
+    times->fma_peak = peak_fma(f->engine->kernels, f->engine->threads, PEAK_BRIEFLY);
+    times->epoch = steps * step;
     times->first_epoch = times->epoch + (evaluated ? 0 : steps * (decoding - once));
     if (evaluated)
         times->evaluation = (double)(loader_size(f->data.bank) + loader_size(f->data.test)) * (s->clean + s->forward) + neighbours;

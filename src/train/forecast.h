@@ -25,6 +25,7 @@ void forecast_close(struct forecast *forecast);
 struct forecast_times {
     int images;          /* of the steps that were measured; batch_size if those were whole ones */
     double compute, optimizer, data; /* of a step: passes and loss, the optimiser, and making the views */
+    double flop_per_second, fma_peak; /* of a step, counted as direct convolution; what FMAs alone reach, or 0 */
     double epoch, first_epoch;       /* of steps alone; the first may decode images that later ones find in memory */
     double evaluation;               /* a kNN evaluation; 0: none */
     double total;                    /* of the run; checkpoints are not counted */

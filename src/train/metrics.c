@@ -72,6 +72,7 @@ static void format_record(struct line *line, const struct metrics *r)
     put_number(line, "time", r->perf.time);
     put_number(line, "images_per_second", r->perf.images_per_second);
     put_number(line, "gflop_per_second", r->perf.gflop_per_second);
+    put_number(line, "percent_of_peak", r->perf.percent_of_peak);
     put_number(line, "seconds", r->perf.seconds);
     put_number(line, "data_share", r->perf.data_share);
     put_text(line, "}}\n");

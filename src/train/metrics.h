@@ -17,6 +17,7 @@ struct metrics {
     struct {
         double time;               /* as the epoch ended, seconds since 1970 */
         double images_per_second, gflop_per_second, seconds; /* of the epoch's training steps, without evaluation and checkpoints */
+        double percent_of_peak;    /* gflop_per_second, of what FMAs reach with these kernels and threads; NaN: not measured */
         double data_share;         /* of their core-seconds: reading, decoding, augmenting */
     } perf;
 };

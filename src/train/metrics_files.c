@@ -20,8 +20,8 @@ enum { PATH_SIZE = 4096, MOST_BYTES = 256 << 20 };
 /* Keys of metrics.jsonl, those of its "perf" with that before them. The first two are the axes of TensorBoard's charts. */
 static const char *const columns[] = {
     "epoch", "step", "loss", "loss_floor", "loss_ceiling", "loss_place", "retrieval@1", "retrieval@5", "alignment", "uniformity", "lr",
-    "skipped", "knn", "knn_untrained", "effective_rank", "perf/images_per_second", "perf/gflop_per_second", "perf/seconds",
-    "perf/data_share",
+    "skipped", "knn", "knn_untrained", "effective_rank", "perf/images_per_second", "perf/gflop_per_second",
+    "perf/percent_of_peak", "perf/seconds", "perf/data_share",
 };
 enum { COLUMNS = sizeof columns / sizeof *columns, FIRST_CHARTED = 2 };
 

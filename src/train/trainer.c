@@ -13,6 +13,7 @@
 #include "train/metrics.h"
 #include "train/metrics_files.h"
 #include "train/nonfinite.h"
+#include "train/peak.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -288,6 +289,7 @@ static enum simclr_status write_metrics(const struct trainer *t, struct simclr_e
 {
     const struct checkpoint_state *s = &t->state;
     struct means means = epoch_means(t);
+    double flop_per_second = t->image_flop * images_per_second(t);
     uint64_t batch = (uint64_t)t->config.batch_size, trained = (s->epoch_images + batch - 1) / batch; /* steps */
     struct metrics m = {
         .epoch = (int)(s->step / t->steps_per_epoch), .step = s->step, .loss = means.loss, .loss_floor = means.floor,
@@ -296,7 +298,8 @@ static enum simclr_status write_metrics(const struct trainer *t, struct simclr_e
         .lr = lr_of_step(t, s->step - 1), .knn = t->knn, .knn_untrained = s->knn_untrained,
         .effective_rank = t->effective_rank,
         .perf = {.time = clock_unix(), .seconds = t->step_seconds, .images_per_second = images_per_second(t),
-                 .gflop_per_second = t->image_flop * images_per_second(t) / 1e9, .data_share = data_share(t)},
+                 .gflop_per_second = flop_per_second / 1e9, .data_share = data_share(t),
+                 .percent_of_peak = t->fma_peak > 0 ? 100 * flop_per_second / t->fma_peak : NAN},
     };
     enum simclr_status status = metrics_append(t->run, &m, err);
     return status == SIMCLR_OK ? metrics_files_update(t->run, err) : status;
@@ -372,6 +375,7 @@ static enum simclr_status stopped(const struct trainer *t, struct simclr_error *
 /* Stopped in its evaluation, an epoch ends where the run is resumed: the checkpoint holds its sums. */
 static enum simclr_status train_loop(struct trainer *t, struct train_result *result, struct simclr_error *err)
 {
+    t->fma_peak = peak_fma(t->engine->kernels, t->engine->threads, PEAK_BRIEFLY);
     t->started = t->last_checkpoint = clock_seconds();
     t->first_step = t->state.step;
     while (t->state.step < t->steps || epoch_ended(t)) {

@@ -34,6 +34,7 @@ struct trainer {
     uint64_t timed_images;             /* of those steps */
     double knn, effective_rank;
     double image_flop;          /* network_image_flop */
+    double fma_peak;            /* FLOP/s; 0: not measured */
     size_t broken;              /* images listed as broken */
     bool collapse_told;
 
