@@ -93,7 +93,18 @@ done
 expect "features have 128 numbers" test "$(value eval.json h dimensions)" -eq 128
 expect "training and eval agree" holds "($(value eval.json h knn) - $(value last.json knn)) ^ 2 < 1e-12"
 
-# ---- finetune, predict: here, with the run of above ----
+# ---- finetune, predict ----
+run finetune run --epochs 6 --lr 0.5 --batch-size 20 -o classifier
+tail -n 1 classifier/metrics.jsonl >last.json
+expect "the classifier is above chance" holds "$(value last.json test_accuracy) > 0.2"
+expect "the classifier is a safetensors file" safetensors classifier/classifier.safetensors
+expect "it has its classes' names" grep -qx ring classifier/classes.txt
+want=2 run finetune run -o classifier
+run predict classifier images --split test --top 2 --json
+cp out predictions.json
+expect "a prediction names a class" grep -qx "$(value predictions.json 0 classes 0 class)" classifier/classes.txt
+run predict classifier images/train/ring/0001.png images/train/disc/0000.png -o classes.csv
+expect "CSV of predictions has a row an image" test "$(lines classes.csv)" -eq 3
 
 # ---- embed, search ----
 run embed run images -o all.npy --split all
