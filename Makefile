@@ -25,7 +25,8 @@ EXACT    := -std=c11 -fopenmp -ffp-contract=off -fno-fast-math -fno-lto -fno-mat
 SANITIZED := $(findstring -fsanitize,$(CFLAGS))
 FORTIFY  := $(if $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS)))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 FORTIFY  := $(if $(SANITIZED)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(FORTIFY))
-HARDEN   := -fPIE -fstack-protector-strong $(FORTIFY)
+# -fPIC: the same objects make the program and the library, in which only what include/ declares is visible.
+HARDEN   := -fPIC -fvisibility=hidden -fstack-protector-strong $(FORTIFY)
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 override CPPFLAGS += -Iinclude -Isrc -I. -I$(PROTO) -D_POSIX_C_SOURCE=200809L -MMD -MP
 ifeq ($(ARCH),arm) # 32 bits: files over 2 GiB, and times after 2038
@@ -57,7 +58,7 @@ PROTO_CFLAGS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --cflags-only-I libproto
 PROTO_LIBS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --libs libprotobuf-c))
 
 SHARED   := $(wildcard simd/shared/*.c)
-CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c)
+CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c src/api/*.c data/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 BENCH_SRC := $(wildcard bench/*.cc)
@@ -75,37 +76,37 @@ DEMO     ?= --arch resnet18 --width 0.25 --image-size 32 --batch-size 64 --optim
 .DEFAULT_GOAL := all
 all: $(BUILD)/simclr ## build the trainer, build/simclr (the default)
 
-$(BUILD)/simclr: $(CLI_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/simclr: $(CLI_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/simclr.1: $(BUILD)/simclr
 	$(Q)$< man > $@
 
-$(BUILD)/libsimclr.a: $(CORE_OBJ)
+$(BUILD)/objects.a: $(CORE_OBJ)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
 
-$(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
 # Debian has no static-pie for 32-bit ARM. Of OpenMP's dlopen ld warns; it is for accelerators only.
 STATIC_LD := $(if $(filter arm,$(ARCH)),-no-pie -static,-static-pie)
 static: $(BUILD)/simclr-static ## build build/simclr-static, which needs no libraries: it runs on any Linux of its architecture
-$(BUILD)/simclr-static: $(CLI_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/simclr-static: $(CLI_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(STATIC_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The trainer with a file around its convolutions that measures their errors; built by name only.
 WRAPPED  := conv_algorithm conv_forward conv_backward_data conv_backward_weights
-$(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/accuracy: $(BUILD)/tests/tools/accuracy.o $(CLI_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
 # For tests/export_test.py (features) and tests/end_to_end.sh (the others).
 TOOLS    := $(addprefix $(BUILD)/tests/,features pictures json_value)
-$(TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/libsimclr.a
+$(TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CC) $(CFLAGS) $(EXACT) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -116,12 +117,12 @@ $(BUILD)/inject.so: tests/tools/inject.c
 	$(Q)$(CC) -std=c11 -O1 -g -fPIC -shared $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-nonnull-compare -o $@ $< -ldl
 
 # The only C++: its own folder of objects, for build/bench is the program.
-$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(BENCH_LIBS)
 
 # bench with a faulty kernel, which --compare-isa must find; built by name only.
-$(BUILD)/tests/compare_faults: $(BUILD)/tests/tools/compare_faults.o $(BENCH_OBJ) $(BUILD)/libsimclr.a
+$(BUILD)/tests/compare_faults: $(BUILD)/tests/tools/compare_faults.o $(BENCH_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
 	$(Q)$(CXX) $(CXXFLAGS) -fopenmp $(HARDEN_LD) $(LDFLAGS) -Wl,--wrap=isa_list -o $@ $^ $(BENCH_LIBS)
 

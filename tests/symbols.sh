@@ -26,7 +26,7 @@ forbid() { # what, pattern of whole names; reads $list
     fi
 }
 
-library=$(find "$build" -path "$build/src/cli" -prune -o -path "$build/cxx" -prune -o -path "$build/ci" -prune -o -path "$build/fuzz" -prune -o -path "$build/src/api" -prune -o -path "$build/tests" -prune -o -name '*.o' -print)
+library=$(find "$build" -path "$build/src/cli" -prune -o -path "$build/cxx" -prune -o -path "$build/ci" -prune -o -path "$build/fuzz" -prune -o -path "$build/tests" -prune -o -name '*.o' -print)
 [ -n "$library" ] || { echo "symbols.sh: no objects in $build: make first" >&2; exit 2; }
 
 # shellcheck disable=SC2086 # names of objects have no spaces

@@ -8,9 +8,9 @@
 static struct simclr_error err;
 static struct lbfgs_result result;
 
-static enum simclr_status minimize(double *x, size_t n, double tolerance, int most, lbfgs_fn *function, bool (*stop)(void))
+static enum simclr_status minimize(double *x, size_t n, double tolerance, int most, lbfgs_fn *function, bool (*stop)(void *))
 {
-    struct engine engine = {.threads = 1, .stop = stop};
+    struct engine engine = {.threads = 1, .stop = {stop, NULL}};
     return lbfgs_minimize(x, n, tolerance, most, function, NULL, &engine, &result, &err);
 }
 
@@ -53,7 +53,7 @@ static double liar(void *ctx, double *gradient, const double *x)
     return x[0] * x[0];
 }
 
-static bool at_once(void) { return true; }
+static bool at_once(void *ctx) { (void)ctx; return true; }
 
 Test(lbfgs, finds_the_minimum)
 {

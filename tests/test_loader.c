@@ -336,11 +336,11 @@ Test(loader, the_next_batch_is_read_ahead)
 }
 
 /* Nothing is read once it is asked to stop. */
-static bool stop_now(void) { return true; }
+static bool stop_now(void *ctx) { (void)ctx; return true; }
 Test(loader, stops_when_asked)
 {
     struct dataset *set = pictures(4);
-    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2, .stop = stop_now};
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2, .stop = {stop_now, NULL}};
     struct loader_config config = {.image_size = SIDE, .channels = 3};
     const uint32_t items[] = {0, 1, 2, 3};
     struct loader *loader;

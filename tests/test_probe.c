@@ -267,7 +267,7 @@ Test(probe, ranks_classes_by_their_logits)
     probe_free(&probe);
 }
 
-static bool at_once(void) { return true; }
+static bool at_once(void *ctx) { (void)ctx; return true; }
 
 Test(probe, refusals_are_sentences)
 {
@@ -281,7 +281,7 @@ Test(probe, refusals_are_sentences)
     cr_expect(strstr(err.text, "two labelled images of a class"), "%s", err.text);
     cr_expect_eq(fit_on(best(), 1, x, single, 4, 2, 3, 0.1, 0), SIMCLR_OK, "%s", err.text);
     probe_free(&probe);
-    struct engine engine = {.kernels = best(), .threads = 1, .stop = at_once};
+    struct engine engine = {.kernels = best(), .threads = 1, .stop = {at_once, NULL}};
     cr_expect_eq(probe_fit(&probe, x, two, 4, 2, 2, 0.1, 0, &engine, NULL, NULL, &err), SIMCLR_ERR_CANCELLED);
     x[3] = NAN;
     cr_expect_eq(fit_on(best(), 1, x, two, 4, 2, 2, 0.1, 0), SIMCLR_ERR_NONFINITE);

@@ -86,7 +86,7 @@ Test(resume, settings_that_differ_are_named)
 /* ---- stopping ---- */
 
 static bool stop_now;
-static bool wants_stop(void) { return stop_now; }
+static bool wants_stop(void *ctx) { (void)ctx; return stop_now; }
 
 /* Sets the flag as evaluation number *ctx begins. */
 static int stop_in_evaluation(void *ctx, const struct train_progress *progress, bool epoch_done)
@@ -99,7 +99,7 @@ static int stop_in_evaluation(void *ctx, const struct train_progress *progress, 
 
 static enum simclr_status stopped_in(int evaluation, const char *run)
 {
-    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 2, .stop = wants_stop};
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 2, .stop = {wants_stop, NULL}};
     stop_now = false;
     return train_run(&config, temp_path(root, "%s", run), true, &engine, stop_in_evaluation, &evaluation, &result, &err);
 }
@@ -161,7 +161,7 @@ Test(resume, an_epoch_of_skipped_steps_has_its_evaluation_too)
 /* Asked while the images are looked for. */
 Test(resume, a_long_list_of_images_is_left)
 {
-    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1, .stop = wants_stop};
+    struct engine engine = {.kernels = isa_resolve("auto"), .threads = 1, .stop = {wants_stop, NULL}};
     write_gradient(temp_path(root, "photos/1.bmp"), SIDE, SIDE, 1);
     snprintf(config.data, sizeof config.data, "%s", temp_path(root, "photos"));
     stop_now = true;

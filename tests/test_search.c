@@ -87,12 +87,12 @@ Test(search, duplicates_are_single_linkage_on_every_isa_and_thread_count)
             }
 }
 
-static bool at_once(void) { return true; }
+static bool at_once(void *ctx) { (void)ctx; return true; }
 
 Test(search, is_left_off_when_asked_to)
 {
     uint32_t group[ROWS];
-    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2, .stop = at_once};
+    struct engine engine = {.kernels = isa_resolve("scalar"), .threads = 2, .stop = {at_once, NULL}};
     float *x = clumps();
     cr_expect_eq(duplicates_find(&engine, group, x, ROWS, D, 0.9f, &err), SIMCLR_ERR_CANCELLED);
     cr_expect_eq(neighbours_find(&engine, x, NULL, ROWS, x, ROWS, D, 3, NULL, NULL, &err), SIMCLR_ERR_CANCELLED);

@@ -1,33 +1,25 @@
-/* simclr.c: self-supervised training of image encoders on CPUs.
+/* libsimclr: self-supervised training of image encoders on CPUs (SimCLR: Chen et al., "A Simple Framework for Contrastive Learning of
+ * Visual Representations", 2020), and the kernels under it. This header is all of them; include/README.md shows how they are used.
  *
- * This header holds what every part of the program shares with its callers: status codes, the error record, the version. */
+ * What holds for all functions:
+ * - The same bits: results depend on no ISA, number of threads or machine.
+ * - Nothing is global: what a function works on is in the handles it is given. It prints nothing, handles no signal, reads no
+ *   environment variable (OpenMP's runtime reads its own) and never ends the program.
+ * - Handles are opaque; X_create, X_open and X_load make one, or leave NULL and say why; X_free takes NULL. A handle is freed before
+ *   what it was made of: a trainer before its data set and engine.
+ * - Threads: an engine, a data set and an image may be used by several at once, a model and a trainer by one at a time. Where a fork()
+ *   follows work on several threads, the child must not work on several: OpenMP's threads do not live on.
+ * - Arrays are row-major and contiguous, of any alignment, and must not overlap unless it says so. Images are (H, W, C), red first. */
 #ifndef SIMCLR_SIMCLR_H
 #define SIMCLR_SIMCLR_H
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "simclr/checkpoint.h"
+#include "simclr/dataset.h"
+#include "simclr/embed.h"
+#include "simclr/engine.h"
+#include "simclr/kernels.h"
+#include "simclr/model.h"
+#include "simclr/status.h"
+#include "simclr/train.h"
 
-#define SIMCLR_VERSION "0.1.0"
-
-/* What a fallible function returns. The sentence for people is in struct simclr_error. */
-enum simclr_status {
-    SIMCLR_OK = 0,
-    SIMCLR_ERR_USAGE,     /* a wrong option, value or combination: the caller's to mend (exit code 2) */
-    SIMCLR_ERR_IO,        /* a file or folder could not be read or written */
-    SIMCLR_ERR_FORMAT,    /* a file is not what it claims to be */
-    SIMCLR_ERR_MEMORY,    /* not enough memory */
-    SIMCLR_ERR_UNSUPPORTED, /* this machine or build cannot do it */
-    SIMCLR_ERR_CANCELLED, /* the caller's callback asked to stop */
-    SIMCLR_ERR_NONFINITE, /* a loss or gradient that is not a finite number */
-};
-
-/* One sentence that names the thing (file, option, value) and the remedy; no final newline. */
-struct simclr_error {
-    char text[512];
-};
-
-#ifdef __cplusplus
-}
-#endif
 #endif

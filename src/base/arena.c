@@ -42,7 +42,7 @@ int arena_commit(struct arena *arena)
 {
     if (arena->overflow)
         return -1;
-    arena->base = alloc_aligned(arena->used ? arena->used : 1, 1);
+    arena->base = allocator_alloc(arena->allocator, arena->used ? arena->used : 1, 1);
     arena->capacity = arena->used;
     arena->used = 0;
     arena->tally = NULL;
@@ -51,8 +51,8 @@ int arena_commit(struct arena *arena)
 
 void arena_free(struct arena *arena)
 {
-    free(arena->base);
-    *arena = (struct arena){0};
+    allocator_free(arena->allocator, arena->base);
+    *arena = (struct arena){.allocator = arena->allocator};
 }
 
 /* Rows of activations, panels of weights and the points of Winograd tiles lie in hundreds of 4 KB pages at once: huge ones are worth
@@ -89,4 +89,24 @@ void *alloc_aligned(size_t count, size_t size)
     if (p)
         memset(p, 0, bytes);
     return p;
+}
+
+void *allocator_alloc(const struct allocator *allocator, size_t count, size_t size)
+{
+    size_t bytes;
+    if (!allocator)
+        return alloc_aligned(count, size);
+    if (round_up(count, size, &bytes))
+        return NULL;
+    bytes = bytes ? bytes : ALIGNMENT;
+    void *p = allocator->alloc(allocator->ctx, bytes, ALIGNMENT);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+void allocator_free(const struct allocator *allocator, void *p)
+{
+    if (!allocator)
+        free(p);
+    else if (p)
+        allocator->free(allocator->ctx, p);
 }

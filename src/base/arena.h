@@ -7,11 +7,19 @@
 
 #include <stddef.h>
 
+/* Who gives large memory, where it is not the C library. Called from the thread that began the work, or from any of its threads. */
+struct allocator {
+    void *(*alloc)(void *ctx, size_t bytes, size_t alignment); /* NULL: there is none */
+    void (*free)(void *ctx, void *p);
+    void *ctx;
+};
+
 struct arena {
     char *base;      /* NULL while measuring */
     size_t used;     /* bytes handed out so far, each piece rounded up to 64 */
     size_t capacity; /* bytes at base; 0 while measuring */
     int overflow;    /* set once a size did not fit size_t, or capacity was exceeded */
+    const struct allocator *allocator; /* of arena_commit; NULL: the C library */
     size_t *tally;   /* where what is handed out is added up, beside `used`; NULL: nowhere */
 };
 
@@ -23,7 +31,11 @@ int arena_commit(struct arena *arena);
 
 void arena_free(struct arena *arena);
 
-/* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with free(). Blocks of megabytes are refused where they are more
+/* Zeroed 64-byte aligned memory outside of any plan, or NULL; freed with allocator_free of the same allocator. */
+void *allocator_alloc(const struct allocator *allocator, size_t count, size_t size);
+void allocator_free(const struct allocator *allocator, void *p);
+
+/* The same of the C library, freed with free(). Blocks of megabytes are refused where they are more
  * than memory_available(), for the system would grant them, and kill the process that uses them. */
 void *alloc_aligned(size_t count, size_t size);
 

@@ -2,7 +2,7 @@
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 /* Writes the formatted sentence into err (which may be NULL) and returns status, so that a caller can `return fail(...)`. Names in it
  * may hold anything: what would not print is escaped (base/text.h). */

@@ -5,7 +5,7 @@
 
 #include "base/engine.h"
 #include "cli/options.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 #include "train/config.h"
 
 #include <stdbool.h>
@@ -63,7 +63,7 @@ void cli_default_data(struct train_config *config);
 
 /* From here on the first of SIGINT (Ctrl-C), SIGTERM and SIGHUP only makes cli_stopped true; the second one, of any kind, kills. */
 void cli_catch_stop(void);
-bool cli_stopped(void);
+bool cli_stopped(void *ignored); /* as struct stop asks */
 int cli_stop_code(void); /* the exit code of a program that was stopped: 128 + the signal's number, as a shell has it */
 
 #endif

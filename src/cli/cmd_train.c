@@ -204,7 +204,7 @@ int cmd_train(int argc, char **argv)
     if (status != SIMCLR_OK)
         return cli_fail(status, &err);
     cli_catch_stop();
-    engine.stop = cli_stopped;
+    engine.stop.wanted = cli_stopped;
     struct report r = {.command = &c, .engine = &engine, .progress = progress_begin(stdout)};
     status = train_run(&c.options.config, c.run, c.resume, &engine, report, &r, &result, &err);
     progress_end(&r.progress);

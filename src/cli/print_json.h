@@ -2,7 +2,7 @@
 #ifndef CLI_PRINT_JSON_H
 #define CLI_PRINT_JSON_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <jansson.h>
 

@@ -4,7 +4,7 @@
 #define CLI_SELFTEST_H
 
 #include "base/engine.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

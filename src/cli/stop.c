@@ -39,8 +39,9 @@ void cli_catch_stop(void)
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error of write, and told */
 }
 
-bool cli_stopped(void)
+bool cli_stopped(void *ignored)
 {
+    (void)ignored;
     return atomic_load(&stop_signal) != 0;
 }
 

@@ -188,6 +188,37 @@ void augment_apply(const struct kernels *k, float *out, const struct image *imag
         k->solarize(out, config->solarize_threshold, (size_t)c * (size_t)size * (size_t)size);
 }
 
+struct blur_scratch {
+    float *columns; /* (w, c, h) */
+    float *panel, *weights;
+};
+
+static struct blur_scratch carve_blur(struct arena *arena, int h, int w, int c)
+{
+    size_t longer = (size_t)(h > w ? h : w), channels = (size_t)c;
+    return (struct blur_scratch){
+        .columns = arena_alloc(arena, (size_t)h * (size_t)w * channels, sizeof(float)),
+        .panel = arena_alloc(arena, BLUR_PANEL * 3 * longer * channels, sizeof(float)),
+        .weights = arena_alloc(arena, longer, sizeof(float)),
+    };
+}
+
+size_t augment_blur_scratch(int h, int w, int c)
+{
+    struct arena measure = {0};
+    carve_blur(&measure, h, w, c);
+    return measure.overflow ? SIZE_MAX : measure.used;
+}
+
+void augment_blur(const struct kernels *k, float *out, const float *in, int h, int w, int c, float sigma, int kernel, void *scratch)
+{
+    struct arena arena = {.base = scratch, .capacity = SIZE_MAX};
+    struct blur_scratch s = carve_blur(&arena, h, w, c);
+    int radius = gaussian(s.weights, sigma, kernel, h < w ? h : w);
+    k->blur(s.columns, in, s.panel, s.weights, radius, w, c, h, true);
+    k->blur(out, s.columns, s.panel, s.weights, radius, h, 1, w * c, true);
+}
+
 /* torchvision's CenterCrop rounds halves to even. */
 static int64_t centre_offset(int64_t surplus)
 {

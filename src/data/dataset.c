@@ -193,6 +193,15 @@ enum simclr_status dataset_open_files(struct dataset **dataset, const char *cons
     return status == SIMCLR_OK ? finish(dataset, folder_open_files(*dataset, paths, count, err), options->limit, "the list", err) : status;
 }
 
+enum simclr_status dataset_open_arrays(struct dataset **dataset, const uint8_t *pixels, const int32_t *labels, size_t count, int h, int w, int c,
+                                       const struct dataset_options *options, struct simclr_error *err)
+{
+    *dataset = NULL;
+    enum simclr_status status = create(dataset, &format_arrays, options, "arrays", err);
+    return status == SIMCLR_OK ? finish(dataset, arrays_open(*dataset, pixels, labels, count, h, w, c, err), options->limit, "the array", err)
+                               : status;
+}
+
 bool dataset_is_image_file(const char *path)
 {
     return path_is_file(path) && !ends_with(path, ".npy") && !ends_with(path, ".bin");

@@ -2,7 +2,8 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
-#include "simclr/simclr.h"
+#include "base/engine.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ struct dataset;
 struct dataset_options {
     size_t limit;    /* at most so many images, spread evenly over the set so that classes stay balanced; 0: all */
     int channels;    /* 1 or 3: grey is replicated, colour converted, alpha dropped, 16 bits cut to 8 */
-    bool (*stop)(void); /* as in struct engine: asked while a folder is read (SIMCLR_ERR_CANCELLED); NULL: never */
+    struct stop stop; /* the engine's: asked while a folder is read (SIMCLR_ERR_CANCELLED) */
     size_t max_pixels; /* images of more are broken: taken for decompression bombs. 0: DATASET_MAX_PIXELS */
 };
 enum { DATASET_MAX_PIXELS = 100000000 }; /* 300 MB decoded */
@@ -40,6 +41,10 @@ enum simclr_status dataset_open(struct dataset **dataset, const char *path, enum
 /* A set of these image files, in this order, whatever their names end in; there is no other split, and no labels. paths are copied. */
 enum simclr_status dataset_open_files(struct dataset **dataset, const char *const *paths, size_t count, const struct dataset_options *options,
                                       struct simclr_error *err);
+/* A set of count images pixels (count, h, w, c), which stay the caller's and must outlive it; labels (count), at least -1, are copied, or
+ * NULL. There is no other split. */
+enum simclr_status dataset_open_arrays(struct dataset **dataset, const uint8_t *pixels, const int32_t *labels, size_t count, int h, int w, int c,
+                                       const struct dataset_options *options, struct simclr_error *err);
 void dataset_close(struct dataset *dataset);
 
 /* Whether path is a file that dataset_open does not take for a whole set: neither .npy nor .bin. */

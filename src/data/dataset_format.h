@@ -14,7 +14,7 @@ struct dataset {
     int channels;    /* of the images handed out */
     size_t max_pixels;
     bool raw;
-    bool (*stop)(void); /* of the options */
+    struct stop stop; /* of the options */
     int32_t *labels; /* (total), -1: none; NULL when classes == 0 */
     char **class_names; /* (classes), each from malloc; NULL: they have numbers */
     uint64_t hash;   /* of format, sizes, names */
@@ -33,9 +33,11 @@ struct dataset_format {
     void (*close)(struct dataset *dataset);
 };
 
-extern const struct dataset_format format_cifar, format_folder, format_generated, format_npy, format_stl10;
+extern const struct dataset_format format_arrays, format_cifar, format_folder, format_generated, format_npy, format_stl10;
 
-/* In place of format_folder's open. */
+/* In place of format_arrays' open, and of format_folder's. */
+enum simclr_status arrays_open(struct dataset *dataset, const uint8_t *pixels, const int32_t *labels, size_t count, int h, int w, int c,
+                               struct simclr_error *err);
 enum simclr_status folder_open_files(struct dataset *dataset, const char *const *paths, size_t count, struct simclr_error *err);
 
 /* A folder (or for CIFAR and .npy a file) of this format? where receives the folder that holds the files: path, or the

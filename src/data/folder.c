@@ -29,7 +29,7 @@ struct folder {
     char *root; /* NULL: a list of files */
     struct item *items;
     size_t count, capacity;
-    bool (*stop)(void); /* NULL: never */
+    struct stop stop;
     size_t linked_folders; /* read through symbolic links */
 };
 
@@ -126,7 +126,7 @@ static enum simclr_status scan(struct folder *folder, const char *relative, cons
     enum simclr_status status = SIMCLR_OK;
     struct dirent *entry;
     while (status == SIMCLR_OK && (errno = 0, entry = readdir(dir))) {
-        if (folder->stop && folder->stop())
+        if (stop_wanted(&folder->stop))
             status = fail(err, SIMCLR_ERR_CANCELLED, "stopped while the images in %s were listed", folder->root);
         else if (entry->d_name[0] != '.')
             status = scan_entry(folder, relative, entry->d_name, up, depth, err);

@@ -97,15 +97,24 @@ size_t loader_cached(const struct loader *l, size_t image_bytes, size_t bytes)
     return l->count * sizeof *l->cache + images * (image_bytes + BLOCK);
 }
 
+/* Pixels of the cache that came from the engine's allocator are not the image's own. */
+static void forget(const struct loader *l, struct image *image)
+{
+    if (l->engine->allocator)
+        allocator_free(l->engine->allocator, image->pixels);
+    else
+        image_release(image);
+}
+
 void loader_free(struct loader *l)
 {
     if (!l)
         return;
     prefetch_stop(l->prefetcher);
     for (size_t i = 0; l->cache && i < l->count; i++)
-        image_release(&l->cache[i]);
+        forget(l, &l->cache[i]);
     for (int i = 0; l->workers && i < l->engine->threads; i++)
-        free(l->workers[i].scratch);
+        allocator_free(l->engine->allocator, l->workers[i].scratch);
     for (struct broken *b = l->broken, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -169,6 +178,20 @@ static enum simclr_status no_room(const struct loader *l, struct simclr_error *e
                 l->cache_bytes >> 20);
 }
 
+/* From the decoder's memory into the engine's. */
+static bool move_pixels(const struct allocator *allocator, struct image *image)
+{
+    struct image moved = *image;
+    moved.pixels = allocator_alloc(allocator, image_bytes(image), 1);
+    if (!moved.pixels)
+        return false;
+    memcpy(moved.pixels, image->pixels, image_bytes(image));
+    image_release(image);
+    moved.owned = 0;
+    *image = moved;
+    return true;
+}
+
 /* Keeps image in the cache if there is room; it then belongs to the cache and *image borrows it. */
 static enum simclr_status keep(struct loader *l, size_t position, struct image *image, struct simclr_error *err)
 {
@@ -182,6 +205,10 @@ static enum simclr_status keep(struct loader *l, size_t position, struct image *
     if (!reserve(l, bytes)) {
         atomic_store(&l->state[position], ITEM_UNKNOWN);
         return no_room(l, err);
+    }
+    if (l->engine->allocator && !move_pixels(l->engine->allocator, image)) {
+        atomic_store(&l->state[position], ITEM_UNKNOWN);
+        return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to keep %d x %d pixels; use --cache none", image->w, image->h);
     }
     l->cache[position] = *image;
     image->owned = 0;
@@ -220,8 +247,8 @@ static void *thread_scratch(struct loader *l, int thread, const struct image *im
     struct worker *worker = &l->workers[thread];
     size_t need = augment_scratch(image->h, image->w, image->c, l->config.image_size);
     if (need > worker->size || !worker->scratch) {
-        free(worker->scratch);
-        worker->scratch = alloc_aligned(need ? need : 1, 1);
+        allocator_free(l->engine->allocator, worker->scratch);
+        worker->scratch = allocator_alloc(l->engine->allocator, need ? need : 1, 1);
         worker->size = worker->scratch ? need : 0;
     }
     return worker->scratch;
@@ -427,6 +454,11 @@ double loader_busy(const struct loader *l)
     for (int i = 0; i < l->engine->threads; i++)
         seconds += l->workers[i].busy;
     return seconds;
+}
+
+const struct engine *loader_engine(const struct loader *l)
+{
+    return l->engine;
 }
 
 size_t loader_size(const struct loader *l)

@@ -52,6 +52,7 @@ enum simclr_status loader_clean(struct loader *loader, float *out, int *labels, 
 /* Seconds that threads have spent in loader_batch reading, decoding and augmenting, added up over all of them. */
 double loader_busy(const struct loader *loader);
 
+const struct engine *loader_engine(const struct loader *loader);
 size_t loader_size(const struct loader *loader);
 size_t loader_image_floats(const struct loader *loader); /* S S C */
 

@@ -3,7 +3,7 @@
 #ifndef EVAL_EFFECTIVE_RANK_H
 #define EVAL_EFFECTIVE_RANK_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stddef.h>
 

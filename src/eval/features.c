@@ -10,7 +10,8 @@ enum simclr_status features_walk(struct network *network, struct loader *loader,
                                  struct image_progress *progress, struct simclr_error *err)
 {
     size_t total = loader_size(loader);
-    float *x = alloc_aligned((size_t)batch, loader_image_floats(loader) * sizeof *x); /* (batch, S, S, C) */
+    const struct allocator *allocator = loader_engine(loader)->allocator;
+    float *x = allocator_alloc(allocator, (size_t)batch, loader_image_floats(loader) * sizeof *x); /* (batch, S, S, C) */
     int *labels = malloc((size_t)batch * sizeof *labels);
     enum simclr_status status = SIMCLR_OK;
     if (!x || !labels)
@@ -26,7 +27,7 @@ enum simclr_status features_walk(struct network *network, struct loader *loader,
         if (status == SIMCLR_OK && progress && image_progress_add(progress, (size_t)rows))
             status = fail(err, SIMCLR_ERR_CANCELLED, "stopped after %zu of %zu images", progress->done, progress->total);
     }
-    free(x);
+    allocator_free(allocator, x);
     free(labels);
     return status;
 }

@@ -111,7 +111,7 @@ enum simclr_status knn_sweep(const struct engine *engine, double *accuracy, floa
         .k_count = k_count,
         .temperature_count = temperature_count,
     };
-    struct arena arena = {0};
+    struct arena arena = {.allocator = engine->allocator};
     lay_out(&s, &arena, engine->threads);
     if (arena_commit(&arena))
         return fail(err, SIMCLR_ERR_MEMORY, "kNN: not enough memory for the votes of %d classes", classes);

@@ -3,7 +3,7 @@
 #define EVAL_LBFGS_H
 
 #include "base/engine.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -156,7 +156,7 @@ enum simclr_status neighbours_find(const struct engine *engine, const float *ban
         return fail(err, SIMCLR_ERR_USAGE, "a bank of %zu images is too large; use --limit", bank_rows);
     struct search s = {.engine = engine, .bank = bank, .query = query, .bank_labels = bank_labels, .bank_rows = bank_rows,
                        .query_rows = query_rows, .d = d, .k = (size_t)k < bank_rows ? k : (int)bank_rows, .take = take, .ctx = ctx};
-    struct arena arena = {0};
+    struct arena arena = {.allocator = engine->allocator};
     lay_out(&s, &arena);
     size_t bytes = arena.used;
     if (arena_commit(&arena))

@@ -3,7 +3,7 @@
 #define EVAL_NEIGHBOURS_H
 
 #include "base/engine.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stddef.h>
 #include <stdint.h>

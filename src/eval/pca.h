@@ -2,7 +2,7 @@
 #ifndef EVAL_PCA_H
 #define EVAL_PCA_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stddef.h>
 

@@ -6,7 +6,7 @@
 #define EVAL_PROBE_H
 
 #include "nn/cross_entropy.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

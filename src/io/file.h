@@ -2,7 +2,7 @@
 #ifndef IO_FILE_H
 #define IO_FILE_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

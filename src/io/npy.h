@@ -2,7 +2,7 @@
 #ifndef IO_NPY_H
 #define IO_NPY_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 #ifndef IO_ONNX_H
 #define IO_ONNX_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stddef.h>
 #include <stdint.h>

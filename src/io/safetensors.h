@@ -2,7 +2,7 @@
 #ifndef IO_SAFETENSORS_H
 #define IO_SAFETENSORS_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 
 #include "base/engine.h"
 #include "nn/watch.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -163,6 +163,7 @@ static enum simclr_status allocate(struct network *n, struct scratch_bytes scrat
                                    struct simclr_error *err)
 {
     size_t bytes = n->arena.used, left = memory_available();
+    n->arena.allocator = n->engine.allocator;
     if (arena_commit(&n->arena))
         return fail(err, SIMCLR_ERR_MEMORY,
                     "no memory for a ResNet-%d of width %g on %d images of %d x %d: it needs %.1f GiB, %.1f of them for activations, "

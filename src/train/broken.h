@@ -2,7 +2,7 @@
 #ifndef TRAIN_BROKEN_H
 #define TRAIN_BROKEN_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 #include "train/run_data.h"
 
 /* Adds what data's loaders have met to the lines that are there (of the same run before it was resumed), sorted, each once; *count

@@ -174,9 +174,7 @@ static enum simclr_status take_newest(size_t *taken, const char *run, const long
     if (is_damage(status))
         return fail(err, status, "%s, and no other checkpoint in %s is whole; put one back from a copy, or remove them to begin anew", why.text,
                     run);
-    if (status != SIMCLR_OK)
-        *err = why;
-    return status;
+    return status == SIMCLR_OK ? status : fail(err, status, "%s", why.text);
 }
 
 /* Out of the way of the newer ones that the run will write, but not thrown away. */

@@ -8,7 +8,7 @@
 #define TRAIN_CHECKPOINT_H
 
 #include "nn/network.h"
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 #include "train/optim.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 #include "train/trainer.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #ifndef TRAIN_HISTORY_H
 #define TRAIN_HISTORY_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <jansson.h>
 #include <stdbool.h>

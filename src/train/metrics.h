@@ -2,7 +2,7 @@
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
 #ifndef TRAIN_METRICS_FILES_H
 #define TRAIN_METRICS_FILES_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #define METRICS_CSV "metrics.csv"
 #define METRICS_EVENTS "events.out.tfevents.simclr" /* TensorBoard looks for names with tfevents */

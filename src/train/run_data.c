@@ -27,9 +27,11 @@ enum simclr_status run_data_side(int *result, const struct dataset *set, struct 
     return SIMCLR_OK;
 }
 
-static enum simclr_status resolve_shape(struct train_config *config, const struct dataset *set, struct simclr_error *err)
+enum simclr_status run_data_shape(struct train_config *config, const struct dataset *set, struct simclr_error *err)
 {
     enum simclr_status status = SIMCLR_OK;
+    if (config->network.image_size == 0 && !set)
+        return fail(err, SIMCLR_ERR_USAGE, "there are no images that would tell the size: set --image-size");
     if (config->network.image_size == 0)
         status = run_data_side(&config->network.image_size, set, err);
     if (status != SIMCLR_OK)
@@ -233,7 +235,7 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                       .stop = engine->stop};
     enum simclr_status status = run_data_sets(data, config->data[0] ? config->data : NULL, &options, config->knn_every > 0, err);
     if (status == SIMCLR_OK)
-        status = resolve_shape(config, data->train_set, err);
+        status = run_data_shape(config, data->train_set, err);
     if (status == SIMCLR_OK) {
         data->fingerprint = dataset_fingerprint(data->train_set);
         status = make_splits(data, config, engine, err);

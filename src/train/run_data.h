@@ -17,6 +17,9 @@ enum simclr_status run_data_open(struct run_data *data, struct train_config *con
                                  struct simclr_error *err);
 void run_data_close(struct run_data *data);
 
+/* Of it: what config leaves to the data. set NULL: only what can be told without. */
+enum simclr_status run_data_shape(struct train_config *config, const struct dataset *set, struct simclr_error *err);
+
 /* Before the first batch, when all else is allocated: how much of the decoded images is kept in memory, of `most` bytes that
  * it may take (SIZE_MAX: no limit but what is free). Changes no result. */
 void run_data_cache(struct run_data *data, enum cache_mode mode, size_t most);

@@ -2,7 +2,7 @@
 #ifndef TRAIN_RUN_FOLDER_H
 #define TRAIN_RUN_FOLDER_H
 
-#include "simclr/simclr.h"
+#include "simclr/status.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -66,7 +66,7 @@ static struct means epoch_means(const struct trainer *t)
 }
 
 /* The last step of an epoch is done, and its evaluation and line of metrics are not. */
-static bool epoch_ended(const struct trainer *t)
+bool trainer_epoch_ended(const struct trainer *t)
 {
     return t->state.epoch_steps == t->steps_per_epoch;
 }
@@ -128,7 +128,7 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
         return SIMCLR_OK;
     tell(t, "knn", false);
     size_t d = (size_t)network_feature_dim(t->network), bank = loader_size(t->data.bank), query = loader_size(t->data.test);
-    float *features = alloc_aligned((bank + query) * d, sizeof *features);
+    float *features = allocator_alloc(t->engine->allocator, (bank + query) * d, sizeof *features);
     int *labels = malloc((bank + query) * sizeof *labels);
     enum simclr_status status = SIMCLR_OK;
     if (!features || !labels)
@@ -146,7 +146,7 @@ static enum simclr_status evaluate(struct trainer *t, double *accuracy, struct s
             status = knn_classify(t->engine, accuracy, features, labels, bank, features + bank * d, labels + bank, query, (int)d,
                                   t->data.classes, t->config.knn_k, t->config.knn_temperature, err);
     }
-    free(features);
+    allocator_free(t->engine->allocator, features);
     free(labels);
     return status;
 }
@@ -209,8 +209,8 @@ static void see_first(void *ctx, const struct watched *tensor)
     first_wrong_see(ctx, tensor);
 }
 
-/* Repeats the step to see where it went wrong, writes it down, and undoes what it did: the run is as it was before. `what` becomes
- * "step 7: the output of conv1 has 3 NaN ... (images a.png, b.png, ...); 'simclr replay F' repeats it". */
+/* Repeats the step to see where it went wrong, writes it down if there is a folder, and undoes what it did: the run is as it was before.
+ * `what` becomes "step 7: the output of conv1 has 3 NaN ... (images a.png, b.png, ...); 'simclr replay F' repeats it". */
 static enum simclr_status undo_step(struct trainer *t, const struct step_batch *batch, char what[400], struct simclr_error *err)
 {
     char found[160], folder[4096], names[2][40];
@@ -222,9 +222,10 @@ static enum simclr_status undo_step(struct trainer *t, const struct step_batch *
     struct checkpoint_target target = trainer_checkpoint(t);
     struct nonfinite_step step = {.run = t->run, .config = &t->config, .target = &target, .state = &t->state, .batch = batch,
                                   .found = found, .name = name_image, .name_ctx = t};
-    if (status == SIMCLR_OK)
+    folder[0] = 0;
+    if (status == SIMCLR_OK && t->run)
         status = run_folder_check(&t->folder, err);
-    if (status == SIMCLR_OK)
+    if (status == SIMCLR_OK && t->run)
         status = nonfinite_write(folder, &step, t->config.on_nan == ON_NAN_SKIP ? MOST_KEPT : SIZE_MAX, err);
     for (int i = 0; i < 2; i++)
         name_image(t, i < images ? i : 0, names[i], sizeof names[i]);
@@ -255,7 +256,7 @@ static enum simclr_status skip_or_stop(struct trainer *t, const struct step_batc
     return SIMCLR_OK;
 }
 
-static enum simclr_status train_step(struct trainer *t, struct simclr_error *err)
+enum simclr_status trainer_step(struct trainer *t, double *loss, struct simclr_error *err)
 {
     double began = clock_seconds();
     struct step_batch batch = next_batch(t);
@@ -264,6 +265,7 @@ static enum simclr_status train_step(struct trainer *t, struct simclr_error *err
     enum simclr_status status = step_run(&t->step, &batch, &result, &finite, err);
     if (status != SIMCLR_OK)
         return status;
+    *loss = finite ? result.loss : NAN;
     if (!finite)
         return skip_or_stop(t, &batch, err);
     size_t params;
@@ -344,7 +346,7 @@ static void warn_of_collapse(struct trainer *t)
     t->collapse_told |= advice != NULL;
 }
 
-static void begin_epoch(struct trainer *t)
+void trainer_begin_epoch(struct trainer *t)
 {
     t->state.epoch_steps = t->state.epoch_images = 0;
     t->state.loss = t->state.retrieval1 = t->state.retrieval5 = t->state.alignment = t->state.uniformity = 0;
@@ -378,15 +380,16 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
     t->fma_peak = peak_fma(t->engine->kernels, t->engine->threads, PEAK_BRIEFLY);
     t->started = t->last_checkpoint = clock_seconds();
     t->first_step = t->state.step;
-    while (t->state.step < t->steps || epoch_ended(t)) {
+    while (t->state.step < t->steps || trainer_epoch_ended(t)) {
         enum simclr_status status = SIMCLR_OK;
-        if (!epoch_ended(t)) {
-            status = train_step(t, err);
+        double ignored;
+        if (!trainer_epoch_ended(t)) {
+            status = trainer_step(t, &ignored, err);
             result->trained += status == SIMCLR_OK;
         }
         if (status == SIMCLR_OK && !t->begun)
             status = trainer_note_begun(t, err);
-        bool epoch_done = epoch_ended(t);
+        bool epoch_done = trainer_epoch_ended(t);
         if (t->state.epoch_images)
             result->loss = epoch_means(t).loss;
         if (status == SIMCLR_OK && epoch_done)
@@ -400,7 +403,7 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
             if (t->knn >= 0)
                 result->knn = t->knn;
             warn_of_collapse(t);
-            begin_epoch(t);
+            trainer_begin_epoch(t);
         }
         if ((stop || checkpoint_due(t, epoch_done)) && (status = save_checkpoint(t, err)) != SIMCLR_OK)
             return status;
@@ -433,7 +436,7 @@ static enum simclr_status begin(struct trainer *t, bool resume, struct simclr_er
     if (status == SIMCLR_OK && !t->begun)
         status = trainer_init(t, init, sizeof init, err);
     if (status == SIMCLR_OK) /* an epoch that has yet to end writes its line again */
-        status = metrics_rewind(t->run, t->steps_per_epoch, t->state.step - epoch_ended(t), err);
+        status = metrics_rewind(t->run, t->steps_per_epoch, t->state.step - trainer_epoch_ended(t), err);
     if (status == SIMCLR_OK && t->begun)
         status = metrics_files_update(t->run, err);
     if (status != SIMCLR_OK)

@@ -12,7 +12,7 @@
 struct trainer {
     struct train_config config; /* resolved */
     const struct engine *engine;
-    const char *run;
+    const char *run;            /* NULL: in no folder */
     struct run_folder folder;
     char *settings;             /* what a resumed run must share */
     struct run_data data;
@@ -52,6 +52,14 @@ void trainer_release(struct trainer *t);
 
 /* Steps of an epoch and of the run, from the open data; refuses a batch that it cannot fill. */
 enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *err);
+
+/* All that follows once the data are open, and steps planned: network, memory, a cache of at most for_cache bytes. */
+enum simclr_status trainer_prepare(struct trainer *t, size_t for_cache, struct simclr_error *err);
+
+/* One step; *loss is its batch's, or NaN if it was skipped. After the last step of an epoch, trainer_begin_epoch. */
+enum simclr_status trainer_step(struct trainer *t, double *loss, struct simclr_error *err);
+bool trainer_epoch_ended(const struct trainer *t);
+void trainer_begin_epoch(struct trainer *t);
 
 /* The trainer's own memory beside its network's, from an arena that may be measuring: optim and step. Wants config, engine and
  * sizes. micro_batch: images that go through the network at once. */

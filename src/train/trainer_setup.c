@@ -42,6 +42,7 @@ enum simclr_status trainer_allocate(struct trainer *t, struct simclr_error *err)
         return status;
     t->sizes = *network_sizes(t->network);
     t->tensors = network_param_list(t->network, &t->tensor_count);
+    t->memory.allocator = t->engine->allocator;
     trainer_lay_out(t, micro_batch);
     if (arena_commit(&t->memory))
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a batch of %d images; use a smaller --batch-size",
@@ -65,9 +66,13 @@ enum simclr_status trainer_set_up(struct trainer *t, struct simclr_error *err)
         status = trainer_plan_steps(t, err);
     if (status == SIMCLR_OK)
         status = memory_limit_apply(&t->config, trainer_has_config(t), &for_cache, &t->data, t->engine, err);
+    return status == SIMCLR_OK ? trainer_prepare(t, for_cache, err) : status;
+}
+
+enum simclr_status trainer_prepare(struct trainer *t, size_t for_cache, struct simclr_error *err)
+{
     t->config.network.seed = t->config.seed;
-    if (status == SIMCLR_OK)
-        status = trainer_allocate(t, err);
+    enum simclr_status status = trainer_allocate(t, err);
     if (status != SIMCLR_OK)
         return status;
     t->image_flop = network_image_flop(t->network);
