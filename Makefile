@@ -58,7 +58,8 @@ PROTO_CFLAGS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --cflags-only-I libproto
 PROTO_LIBS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --libs libprotobuf-c))
 
 SHARED   := $(wildcard simd/shared/*.c)
-CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c src/api/*.c data/*.c)
+CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c) $(API_SRC)
+API_SRC  := $(wildcard src/api/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 BENCH_SRC := $(wildcard bench/*.cc)
@@ -86,6 +87,69 @@ $(BUILD)/simclr.1: $(BUILD)/simclr
 $(BUILD)/objects.a: $(CORE_OBJ)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+# ---- The library: of all objects those that src/api needs, and of their symbols only simclr_* ----
+
+VERSION  := $(shell sed -n 's/^.define SIMCLR_VERSION "\(.*\)"/\1/p' include/simclr/status.h)
+SONAME   := libsimclr.so.0
+SHARED_LIB := libsimclr.so.$(VERSION)
+API_OBJ  := $(API_SRC:%.c=$(BUILD)/%.o)
+OMP_LIBS := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-lomp,-lgomp)
+
+library: $(BUILD)/$(SHARED_LIB) $(BUILD)/libsimclr.a ## build the C library, build/libsimclr.so.* and .a (include/README.md)
+
+$(BUILD)/$(SHARED_LIB): $(API_OBJ) $(BUILD)/objects.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(EXACT) -shared -Wl,-soname,$(SONAME),-z,relro,-z,now,-z,noexecstack,--exclude-libs,ALL \
+		$(if $(SANITIZED),,-Wl,-z,defs) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)ln -sf $(SHARED_LIB) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libsimclr.so
+
+# One object whose hidden names are its own: they meet none of the user's.
+$(BUILD)/libsimclr.a: $(API_OBJ) $(BUILD)/objects.a
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/libsimclr.o $^ && $(CROSS)objcopy --localize-hidden $(BUILD)/libsimclr.o && \
+		$(CROSS)ar rcs $@ $(BUILD)/libsimclr.o
+
+PREFIX   ?= /usr/local
+BINDIR   ?= $(PREFIX)/bin
+LIBDIR   ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR  ?= $(PREFIX)/share
+DOCDIR   ?= $(DATADIR)/doc/simclr
+INSTALL  ?= install
+PROGRAM_WRITES := $(if $(CROSS),,$(BUILD)/simclr.1 $(BUILD)/completion/simclr $(BUILD)/completion/_simclr) # another machine's does not run here
+HEADERS  := $(wildcard include/simclr/*.h)
+EXAMPLES := $(wildcard include/examples/*)
+
+$(BUILD)/completion/simclr $(BUILD)/completion/_simclr: $(BUILD)/simclr
+	@mkdir -p $(@D)
+	$(Q)$< completion $(if $(filter _%,$(@F)),zsh,bash) >$@
+
+install: all library $(PROGRAM_WRITES) ## install program, library, headers, manual, completions: PREFIX=/usr/local, LIBDIR=, DESTDIR=
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/simclr $(DESTDIR)$(DOCDIR)/examples
+	$(Q)$(INSTALL) $(BUILD)/simclr $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/simclr
+	$(Q)$(INSTALL) -m 644 $(BUILD)/$(SHARED_LIB) $(BUILD)/libsimclr.a $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf $(SHARED_LIB) $(DESTDIR)$(LIBDIR)/$(SONAME) && ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsimclr.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBS@|$(strip $(LDLIBS) $(OMP_LIBS))|' include/simclr.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/simclr.pc
+	$(Q)$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR) && $(INSTALL) -m 644 include/README.md $(DESTDIR)$(DOCDIR)/library.md
+	$(Q)$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
+ifneq ($(PROGRAM_WRITES),)
+	$(Q)$(INSTALL) -D -m 644 $(BUILD)/simclr.1 $(DESTDIR)$(DATADIR)/man/man1/simclr.1
+	$(Q)$(INSTALL) -D -m 644 $(BUILD)/completion/simclr $(DESTDIR)$(DATADIR)/bash-completion/completions/simclr
+	$(Q)$(INSTALL) -D -m 644 $(BUILD)/completion/_simclr $(DESTDIR)$(DATADIR)/zsh/site-functions/_simclr
+endif
+
+uninstall: ## remove what install put there, with the same PREFIX, LIBDIR and DESTDIR
+	$(Q)rm -f $(addprefix $(DESTDIR),$(BINDIR)/simclr $(addprefix $(LIBDIR)/,$(SHARED_LIB) $(SONAME) libsimclr.so libsimclr.a pkgconfig/simclr.pc) \
+		$(DATADIR)/man/man1/simclr.1 $(DATADIR)/bash-completion/completions/simclr $(DATADIR)/zsh/site-functions/_simclr)
+	$(Q)rm -rf $(DESTDIR)$(INCLUDEDIR)/simclr $(DESTDIR)$(DOCDIR)
+
+dist: ## write build/simclr-VERSION.tar.gz, what is committed; the same bytes of the same commit
+	@mkdir -p $(BUILD)
+	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=simclr-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/simclr-$(VERSION).tar.gz
+	@echo "$(BUILD)/simclr-$(VERSION).tar.gz"
 
 $(BUILD)/tests/run: $(TEST_OBJ) $(BUILD)/objects.a
 	@echo "  LINK $@"
@@ -257,5 +321,5 @@ clean: ## remove build/
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all static test demo soak inject fuzz fuzz-targets coverage check-long bench compare-isa deps clean help FORCE
+.PHONY: all static library install uninstall dist test demo soak inject fuzz fuzz-targets coverage check-long bench compare-isa deps clean help FORCE
 -include $(wildcard $(BUILD)/tests/fuzz/*.d) $(TOOL_OBJ:.o=.d) $(CORE_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

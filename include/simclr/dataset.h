@@ -18,8 +18,12 @@ typedef struct simclr_image simclr_image;
 SIMCLR_API enum simclr_status simclr_dataset_open(simclr_dataset **set, const simclr_engine *engine, const char *path, const char *split,
                                                   const char *const *settings, struct simclr_error *err);
 
-/* A set of count images pixels (count, height, width, channels), bytes; labels (count), -1 for none, or NULL. Neither is copied: they
- * stay the caller's, unchanged, until the set is freed. count 1 to 2^32 - 1, sides 1 to 16384, channels 1 or 3. */
+/* A set of these image files (count), in this order, whatever their names end in; without labels. settings: as above. */
+SIMCLR_API enum simclr_status simclr_dataset_open_files(simclr_dataset **set, const simclr_engine *engine, const char *const *paths,
+                                                        size_t count, const char *const *settings, struct simclr_error *err);
+
+/* A set of count images pixels (count, height, width, channels), bytes; labels (count), -1 for none, or NULL. The pixels are not copied:
+ * they stay the caller's, unchanged, until the set is freed. count 1 to 2^32 - 1, sides 1 to 16384, channels 1 or 3. */
 SIMCLR_API enum simclr_status simclr_dataset_from_arrays(simclr_dataset **set, const simclr_engine *engine, const uint8_t *pixels,
                                                          const int32_t *labels, size_t count, int32_t height, int32_t width,
                                                          int32_t channels, struct simclr_error *err);

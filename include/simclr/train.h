@@ -19,8 +19,8 @@ extern "C" {
 typedef struct simclr_trainer simclr_trainer;
 
 /* Network, optimiser and batches for `epochs` passes over the set, whose images it augments itself; the set stays the caller's and must
- * outlive it. Equal settings and images give equal weights, and those of the program's run with --knn-every 0. All memory is taken now, but
- * for what a thread needs to decode and resize the largest image so far. knn-*, checkpoint-every and keep say nothing here; data and limit
+ * outlive it. Equal settings and images give equal weights, and those of the program's run with --knn-every 0. The memory
+ * of a step is taken now; what decoding takes, and a cache of decoded images (the setting cache), as they are met. knn-*, checkpoint-every and keep say nothing here; data and limit
  * belong to the set. */
 SIMCLR_API enum simclr_status simclr_trainer_create(simclr_trainer **trainer, const simclr_engine *engine, const simclr_dataset *set,
                                                     const char *const *settings, struct simclr_error *err);

@@ -57,6 +57,22 @@ enum simclr_status simclr_dataset_open(simclr_dataset **result, const simclr_eng
     return status == SIMCLR_OK ? wrap(result, set, err) : status;
 }
 
+enum simclr_status simclr_dataset_open_files(simclr_dataset **result, const simclr_engine *engine, const char *const *paths, size_t count,
+                                             const char *const *settings, struct simclr_error *err)
+{
+    struct train_config config;
+    struct dataset *set;
+    *result = NULL;
+    enum simclr_status status = settings_read(&config, settings, err);
+    if (status != SIMCLR_OK)
+        return status;
+    struct dataset_options options = options_of(engine, &config);
+    status = dataset_open_files(&set, paths, count, &options, err);
+    if (status == SIMCLR_OK && !set)
+        return fail(err, SIMCLR_ERR_USAGE, "a list of no files is no set of images");
+    return status == SIMCLR_OK ? wrap(result, set, err) : status;
+}
+
 enum simclr_status simclr_dataset_from_arrays(simclr_dataset **result, const simclr_engine *engine, const uint8_t *pixels,
                                               const int32_t *labels, size_t count, int32_t height, int32_t width, int32_t channels,
                                               struct simclr_error *err)
