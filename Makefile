@@ -58,8 +58,8 @@ PROTO_CFLAGS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --cflags-only-I libproto
 PROTO_LIBS = $(if $(HAVE_PROTO),$(shell $(PKG_CONFIG) --libs libprotobuf-c))
 
 SHARED   := $(wildcard simd/shared/*.c)
-CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c) $(API_SRC)
 API_SRC  := $(wildcard src/api/*.c)
+CORE_SRC := $(wildcard simd/*.c src/base/*.c src/nn/*.c src/data/*.c src/eval/*.c src/train/*.c src/io/*.c data/*.c) $(API_SRC)
 CLI_SRC  := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 BENCH_SRC := $(wildcard bench/*.cc)
