@@ -4,7 +4,7 @@
 #   tests/races.sh BUILD ARCHER [all]      BUILD: made with -fsanitize=thread; ARCHER: libarcher.so; all: every suite that can run
 set -eu
 
-build=$1 suites='@(knn/!(lack_of*)|@(loader|network|network_by_hand|ntxent|pack|prefetch|trainer)/*)' # par_for, atomics and the reading thread
+build=$1 suites='@(knn/!(lack_of*)|@(api_threads|loader|network|network_by_hand|ntxent|pack|prefetch|trainer)/*)' # par_for, atomics and the reading thread
 [ "${3:-}" != all ] || suites='!(@(harness|cli|memory|recovery)/*|*/lack_of*)' # these crash or run out of memory on purpose
 export OMP_WAIT_POLICY=passive OMP_TOOL_LIBRARIES="$2"
 # libomp and libc are not instrumented; a test may fork once it has had threads, and ask for more memory than there is.
