@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { IMAGES = 80, SIDE = 16 };
+enum { IMAGES = 40, SIDE = 8 };
 
 /* A ramp of two colours each, turned a little from image to image. */
 static void draw(uint8_t *pixels, int image)
@@ -42,7 +42,7 @@ static enum simclr_status train(simclr_trainer *trainer, int steps, const char *
 int main(int argc, char **argv)
 {
     static uint8_t pixels[IMAGES * SIDE * SIDE * 3];
-    static const char *const settings[] = {"arch=resnet18", "width=0.25", "batch-size=16", "epochs=2", "temperature=0.5", "augment=cifar",
+    static const char *const settings[] = {"arch=resnet18", "width=0.25", "batch-size=8", "epochs=2", "temperature=0.5", "augment=cifar",
                                            "out-dim=32",    "lr=0.001",   NULL};
     if (argc != 2) {
         fprintf(stderr, "usage: train FOLDER\n");
