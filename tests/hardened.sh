@@ -14,6 +14,7 @@ must() { # what, pattern
 }
 programs=$build/simclr
 [ ! -x "$build/simclr-static" ] || programs="$programs $build/simclr-static"
+[ ! -e "$build/libsimclr.so" ] || programs="$programs $build/libsimclr.so"
 for program in $programs; do
     headers=$("${cross}readelf" -hldW "$program")
     must "its addresses are known (not PIE)" 'Type: +DYN'

@@ -72,7 +72,7 @@ Test(api_train, steps_end_in_the_bytes_of_a_run)
     simclr_engine *engine = engine_of("auto", 3);
     simclr_dataset *set = open_set(engine, "set");
     simclr_trainer *trainer = trainer_of(engine, set);
-    cr_expect(simclr_trainer_steps(trainer) == 10 && simclr_trainer_steps_per_epoch(trainer) == 5 && simclr_trainer_done(trainer) == 0);
+    cr_expect(simclr_trainer_steps(trainer) == 10 && simclr_trainer_steps_per_epoch(trainer) == 5 && simclr_trainer_steps_done(trainer) == 0);
     train(trainer, 6);
     cr_assert_eq(simclr_trainer_save(trainer, folder_of("steps"), &err), SIMCLR_OK, "%s", err.text);
     expect_same_file("whole", "steps", "checkpoint-00000006.safetensors");
@@ -83,7 +83,7 @@ Test(api_train, steps_end_in_the_bytes_of_a_run)
     trainer = trainer_of(engine, set);
     cr_assert_eq(simclr_trainer_restore(trainer, temp_path(root, "steps"), &err), SIMCLR_OK, "%s", err.text);
     expect_in(logged, "notice: going on from ");
-    cr_expect_eq(simclr_trainer_done(trainer), 6);
+    cr_expect_eq(simclr_trainer_steps_done(trainer), 6);
     train(trainer, 4);
     cr_expect_eq(simclr_trainer_step(trainer, NULL, &err), SIMCLR_ERR_USAGE);
     expect_in(err.text, "all 10 steps are done");
@@ -162,7 +162,7 @@ Test(api_train, numbers_that_are_not_finite_leave_no_trace)
         expect_in(skip ? logged : err.text, skip ? "; skipped" : "step ");
         cr_assert_eq(simclr_trainer_model(trainer, &after, 1, &err), SIMCLR_OK);
         cr_expect_eq(simclr_model_hash(before), simclr_model_hash(after));
-        cr_expect_eq(simclr_trainer_done(trainer) - simclr_model_steps(before), (uint64_t)skip);
+        cr_expect_eq(simclr_trainer_steps_done(trainer) - simclr_model_steps(before), (uint64_t)skip);
         simclr_model_free(before);
         simclr_model_free(after);
         simclr_trainer_free(trainer);

@@ -31,7 +31,7 @@ SIMCLR_API void simclr_trainer_free(simclr_trainer *trainer);
  * counts, and loss is NaN. After any other error, too, weights and steps are as before. SIMCLR_ERR_USAGE when all steps are done. */
 SIMCLR_API enum simclr_status simclr_trainer_step(simclr_trainer *trainer, double *loss, struct simclr_error *err);
 
-SIMCLR_API uint64_t simclr_trainer_done(const simclr_trainer *trainer);            /* steps so far, those before a checkpoint included */
+SIMCLR_API uint64_t simclr_trainer_steps_done(const simclr_trainer *trainer);            /* steps so far, those before a checkpoint included */
 SIMCLR_API uint64_t simclr_trainer_steps(const simclr_trainer *trainer);           /* in all, over which the learning rate goes to 0 */
 SIMCLR_API uint64_t simclr_trainer_steps_per_epoch(const simclr_trainer *trainer);
 

@@ -111,7 +111,7 @@ enum simclr_status simclr_trainer_step(simclr_trainer *trainer, double *loss, st
     return status;
 }
 
-uint64_t simclr_trainer_done(const simclr_trainer *trainer) { return trainer->t.state.step; }
+uint64_t simclr_trainer_steps_done(const simclr_trainer *trainer) { return trainer->t.state.step; }
 uint64_t simclr_trainer_steps(const simclr_trainer *trainer) { return trainer->t.steps; }
 uint64_t simclr_trainer_steps_per_epoch(const simclr_trainer *trainer) { return trainer->t.steps_per_epoch; }
 
