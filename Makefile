@@ -110,7 +110,7 @@ $(BUILD)/$(SHARED_LIB): $(API_OBJ) $(BUILD)/objects.a
 $(BUILD)/libsimclr.a: $(API_OBJ) $(BUILD)/objects.a
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/libsimclr.o $^ && $(CROSS)objcopy --localize-hidden $(BUILD)/libsimclr.o && \
-		$(CROSS)ar rcs $@ $(BUILD)/libsimclr.o
+		$(CROSS)ar rcs $@ $(BUILD)/libsimclr.o && rm $(BUILD)/libsimclr.o
 
 PREFIX   ?= /usr/local
 BINDIR   ?= $(PREFIX)/bin
