@@ -91,7 +91,7 @@ enum simclr_status simclr_gaussian_blur(const simclr_engine *engine, float *out,
 
 enum pass { FORWARD, BY_DATA, BY_WEIGHTS };
 
-/* What every pass reads and writes, under its own name: x, w and y of the forward pass, or their gradients. */
+/* a and b are what the pass reads, in the order of conv_forward, conv_backward_data, conv_backward_weights. */
 static enum simclr_status convolve(const simclr_engine *engine, enum pass pass, float *out, const float *a, const float *b,
                                    const struct conv_shape *shape, struct simclr_error *err)
 {
@@ -114,52 +114,42 @@ static bool fits(int64_t a, int64_t b, int64_t c)
     return a <= MOST_ELEMENTS / b && a * b <= MOST_ELEMENTS / c;
 }
 
-static enum simclr_status conv_check(int32_t n, int32_t h, int32_t w, int32_t c, int32_t k, int32_t r, int32_t stride, int32_t pad,
-                                     struct simclr_error *err)
+/* A convolution by its sizes. */
+static enum simclr_status conv2d(const simclr_engine *engine, enum pass pass, float *out, const float *a, const float *b, int32_t n, int32_t h,
+                                 int32_t w, int32_t c, int32_t k, int32_t r, int32_t stride, int32_t pad, struct simclr_error *err)
 {
     if (n < 1 || h < 1 || w < 1 || c < 1 || k < 1 || r < 1 || r > MOST_TAPS || stride < 1 || stride > MOST_STRIDE || pad < 0 || pad >= r)
         return fail(err, SIMCLR_ERR_USAGE, "convolution of (%d, %d, %d, %d) to %d channels, kernel %d, stride %d, padding %d: sizes are positive, "
                     "kernels 1 to %d, strides 1 to %d, and padding is less than the kernel", (int)n, (int)h, (int)w, (int)c, (int)k, (int)r,
                     (int)stride, (int)pad, MOST_TAPS, MOST_STRIDE);
-    if ((int64_t)h + 2 * pad < r || (int64_t)w + 2 * pad < r)
+    int64_t rows = (int64_t)h + 2 * pad, columns = (int64_t)w + 2 * pad;
+    if (rows < r || columns < r)
         return fail(err, SIMCLR_ERR_USAGE, "convolution: the kernel of %d does not fit images of %d x %d with padding %d", (int)r, (int)h, (int)w,
                     (int)pad);
-    if (!fits((int64_t)h + 2 * pad, (int64_t)w + 2 * pad, c > k ? c : k) || !fits((int64_t)h + 2 * pad, (int64_t)w + 2 * pad, n) ||
-        !fits((int64_t)r * r, c, k))
+    if (!fits(rows, columns, c > k ? c : k) || !fits(rows, columns, n) || !fits((int64_t)r * r, c, k))
         return fail(err, SIMCLR_ERR_USAGE, "convolution: an image, a batch's pixels, or the weights have more than 2^30 elements");
-    return SIMCLR_OK;
+    struct conv_shape shape = conv_shape(n, h, w, c, k, r, stride, pad);
+    return convolve(engine, pass, out, a, b, &shape, err);
 }
 
 enum simclr_status simclr_conv2d(const simclr_engine *engine, float *y, const float *x, const float *weights, int32_t n, int32_t h, int32_t w,
                                  int32_t c, int32_t k, int32_t r, int32_t stride, int32_t pad, struct simclr_error *err)
 {
-    enum simclr_status status = conv_check(n, h, w, c, k, r, stride, pad, err);
-    if (status != SIMCLR_OK)
-        return status;
-    struct conv_shape shape = conv_shape(n, h, w, c, k, r, stride, pad);
-    return convolve(engine, FORWARD, y, x, weights, &shape, err);
+    return conv2d(engine, FORWARD, y, x, weights, n, h, w, c, k, r, stride, pad, err);
 }
 
 enum simclr_status simclr_conv2d_backward_data(const simclr_engine *engine, float *dx, const float *dy, const float *weights, int32_t n,
                                                int32_t h, int32_t w, int32_t c, int32_t k, int32_t r, int32_t stride, int32_t pad,
                                                struct simclr_error *err)
 {
-    enum simclr_status status = conv_check(n, h, w, c, k, r, stride, pad, err);
-    if (status != SIMCLR_OK)
-        return status;
-    struct conv_shape shape = conv_shape(n, h, w, c, k, r, stride, pad);
-    return convolve(engine, BY_DATA, dx, dy, weights, &shape, err);
+    return conv2d(engine, BY_DATA, dx, dy, weights, n, h, w, c, k, r, stride, pad, err);
 }
 
 enum simclr_status simclr_conv2d_backward_weights(const simclr_engine *engine, float *dweights, const float *dy, const float *x, int32_t n,
                                                   int32_t h, int32_t w, int32_t c, int32_t k, int32_t r, int32_t stride, int32_t pad,
                                                   struct simclr_error *err)
 {
-    enum simclr_status status = conv_check(n, h, w, c, k, r, stride, pad, err);
-    if (status != SIMCLR_OK)
-        return status;
-    struct conv_shape shape = conv_shape(n, h, w, c, k, r, stride, pad);
-    return convolve(engine, BY_WEIGHTS, dweights, x, dy, &shape, err);
+    return conv2d(engine, BY_WEIGHTS, dweights, x, dy, n, h, w, c, k, r, stride, pad, err);
 }
 
 enum simclr_status simclr_sgemm(const simclr_engine *engine, enum simclr_product product, float *c, const float *a, const float *b, int32_t m,
