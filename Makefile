@@ -119,7 +119,8 @@ INCLUDEDIR ?= $(PREFIX)/include
 DATADIR  ?= $(PREFIX)/share
 DOCDIR   ?= $(DATADIR)/doc/simclr
 INSTALL  ?= install
-PROGRAM_WRITES := $(if $(CROSS),,$(BUILD)/simclr.1 $(BUILD)/completion/simclr $(BUILD)/completion/_simclr) # another machine's does not run here
+# What the program writes of itself: another machine's does not run here.
+PROGRAM_WRITES := $(if $(CROSS),,$(BUILD)/simclr.1 $(BUILD)/completion/simclr $(BUILD)/completion/_simclr)
 HEADERS  := $(wildcard include/simclr/*.h)
 EXAMPLES := $(wildcard include/examples/*)
 

@@ -55,8 +55,6 @@ void augment_whole(const struct kernels *k, float *out, int *h, int *w, const st
 /* The blur alone, of interleaved floats in [0, 1]: out (h, w, c) from in, which it may be. kernel: odd taps, at most 2 side - 1. */
 void augment_blur(const struct kernels *k, float *out, const float *in, int h, int w, int c, float sigma, int kernel, void *scratch);
 size_t augment_blur_scratch(int h, int w, int c); /* bytes, aligned as above */
-void augment_blur(const struct kernels *k, float *out, const float *in, int h, int w, int c, float sigma, int kernel, void *scratch);
-size_t augment_blur_scratch(int h, int w, int c); /* bytes, aligned as above */
 
 /* [0, 1] to the nearest bytes. */
 void augment_round(uint8_t *bytes, const float *x, size_t count);
