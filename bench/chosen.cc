@@ -28,7 +28,7 @@ RegisteredRows choose_rows(const Options &options, bool emulated)
             std::string name = row.kernel + "/" + kernels->name + "/" + row.shape;
             if (filter.wants(name))
                 chosen.push_back(std::make_unique<Registered>(
-                    Registered{name, row, {kernels, options.threads, cache_sizes(), nullptr}, nullptr, kernels->name}));
+                    Registered{name, row, {kernels, options.threads, cache_sizes(), {nullptr, nullptr}, nullptr}, nullptr, kernels->name}));
         }
     }
     return chosen;
@@ -40,7 +40,7 @@ std::string add_peers(RegisteredRows &chosen, const Options &options)
     std::map<std::string, size_t> shapes;
     for (const auto &r : chosen)
         shapes.emplace(r->row.kernel + "/" + r->row.shape, shapes.size());
-    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes(), nullptr};
+    struct engine best = {isa_resolve(nullptr), options.threads, cache_sizes(), {nullptr, nullptr}, nullptr};
     std::set<std::string> done;
     RegisteredRows rows;
     for (const auto &r : chosen)

@@ -176,7 +176,7 @@ Comparison compare_isas(const CompareOptions &options)
         c.isas.push_back(isa);
         if (c.timed)
             peaks[isa] = measure_peaks(isa, options.threads, options.quick);
-        paths.push_back({{entries[i].kernels, options.threads, cache_sizes(), nullptr}, &peaks[isa], Job(), 0, {}});
+        paths.push_back({{entries[i].kernels, options.threads, cache_sizes(), {nullptr, nullptr}, nullptr}, &peaks[isa], Job(), 0, {}});
     }
     find_borrowed_kernels(c, paths);
     print_header(c);
