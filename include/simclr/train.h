@@ -19,9 +19,9 @@ extern "C" {
 typedef struct simclr_trainer simclr_trainer;
 
 /* Network, optimiser and batches for `epochs` passes over the set, whose images it augments itself; the set stays the caller's and must
- * outlive it. Equal settings and images give equal weights, and those of the program's run with --knn-every 0. The memory
- * of a step is taken now; what decoding takes, and a cache of decoded images (the setting cache), as they are met. knn-*, checkpoint-every and keep say nothing here; data and limit
- * belong to the set. */
+ * outlive it. Equal settings and images give equal weights, and those of the program's run with --knn-every 0. The memory of a step is taken
+ * now; what decoding takes, and a cache of decoded images (the setting cache), as they are met. knn-* and checkpoint-every say nothing
+ * here, keep counts for simclr_trainer_save; data and limit belong to the set. */
 SIMCLR_API enum simclr_status simclr_trainer_create(simclr_trainer **trainer, const simclr_engine *engine, const simclr_dataset *set,
                                                     const char *const *settings, struct simclr_error *err);
 SIMCLR_API void simclr_trainer_free(simclr_trainer *trainer);
@@ -31,7 +31,7 @@ SIMCLR_API void simclr_trainer_free(simclr_trainer *trainer);
  * counts, and loss is NaN. After any other error, too, weights and steps are as before. SIMCLR_ERR_USAGE when all steps are done. */
 SIMCLR_API enum simclr_status simclr_trainer_step(simclr_trainer *trainer, double *loss, struct simclr_error *err);
 
-SIMCLR_API uint64_t simclr_trainer_steps_done(const simclr_trainer *trainer);            /* steps so far, those before a checkpoint included */
+SIMCLR_API uint64_t simclr_trainer_steps_done(const simclr_trainer *trainer);      /* those before a checkpoint included */
 SIMCLR_API uint64_t simclr_trainer_steps(const simclr_trainer *trainer);           /* in all, over which the learning rate goes to 0 */
 SIMCLR_API uint64_t simclr_trainer_steps_per_epoch(const simclr_trainer *trainer);
 
