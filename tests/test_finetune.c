@@ -328,18 +328,18 @@ Test(finetune, leaves_a_whole_folder)
 }
 
 static int asked;
-static bool stop_soon(void) { return ++asked > 3; }
+static bool stop_soon(void *ctx) { (void)ctx; return ++asked > 3; }
 
 Test(finetune, stopped_or_failing_it_leaves_nothing)
 {
     run_whole("run");
     open_encoder("auto", 1);
     open_on(NULL, usual);
-    engine.stop = stop_soon;
+    engine.stop.wanted = stop_soon;
     cr_expect_eq(train_into("tuned"), SIMCLR_ERR_CANCELLED);
     expect_in(err.text, "of 8; nothing was written");
     finetune_close(&f);
-    engine.stop = NULL;
+    engine.stop.wanted = NULL;
     struct finetune_options wild = usual;
     wild.lr = 1e30;
     open_on(NULL, wild);

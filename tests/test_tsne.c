@@ -265,8 +265,9 @@ Test(tsne, few_images_and_equal_ones_have_a_map)
         }
 }
 
-static bool stopped(void)
+static bool stopped(void *ctx)
 {
+    (void)ctx;
     return true;
 }
 
@@ -275,7 +276,7 @@ Test(tsne, it_stops_when_asked)
     float *x = clustered(ROWS, D, 3, 0.5f);
     static double places[2 * ROWS];
     struct engine engine = best_engine(1);
-    engine.stop = stopped;
+    engine.stop.wanted = stopped;
     cr_expect_eq(tsne_plane(places, NULL, x, ROWS, D, &engine, &err), SIMCLR_ERR_CANCELLED);
     free(x);
 }
