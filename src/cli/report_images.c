@@ -68,6 +68,16 @@ static void scale_places(double *places, size_t rows)
     }
 }
 
+/* What stands before it, and the class's name; nothing of an image without. */
+static void add_class(struct buffer *page, const struct report *r, const char *before, int label)
+{
+    char name[128];
+    if (label < 0)
+        return;
+    buffer_format(page, "%s", before);
+    html_text(page, dataset_class_name(r->part->set, label, name, sizeof name));
+}
+
 /* What a class is drawn in; the page's style says how light. */
 static int hue_of(const struct report *r, int label)
 {
@@ -90,8 +100,7 @@ static void add_points(struct buffer *page, const struct report *r, const struct
             buffer_format(page, " class=\"s0\"");
         buffer_format(page, "><title>");
         html_text(page, name_of(r, map->rows[i], name));
-        if (label >= 0)
-            buffer_format(page, ", class %d", label);
+        add_class(page, r, ", class ", label);
         buffer_format(page, "</title></circle>\n");
     }
     buffer_format(page, "</svg></figure>\n");
@@ -103,8 +112,11 @@ static void add_colours(struct buffer *page, const struct report *r)
     if (classes == 0 || classes > MOST_COLOURS)
         return;
     buffer_format(page, "<p class=\"key\">Classes:");
-    for (int label = 0; label < classes; label++)
-        buffer_format(page, " <span style=\"--h:%d\">&#9679;&#160;%d</span>", hue_of(r, label), label);
+    for (int label = 0; label < classes; label++) {
+        buffer_format(page, " <span style=\"--h:%d\">&#9679;", hue_of(r, label));
+        add_class(page, r, "&#160;", label);
+        buffer_format(page, "</span>");
+    }
     buffer_format(page, "</p>\n");
 }
 
@@ -283,8 +295,7 @@ static enum simclr_status add_neighbour_row(struct buffer *page, const struct re
             buffer_format(page, "<b>%.4f</b>", (double)shown[i].similarity);
         buffer_format(page, "<small>");
         html_text(page, name_of(r, shown[i].index, name));
-        if (label_of(r, shown[i].index) >= 0)
-            buffer_format(page, ", class %d", label_of(r, shown[i].index));
+        add_class(page, r, ", class ", label_of(r, shown[i].index));
         buffer_format(page, "</small></li>\n");
         buffer_free(&jpegs[i]);
     }
