@@ -57,7 +57,7 @@ class Loop:
                 if self.isa == 'neon':
                     addend = target = operands[0]
                 else: # AT&T's order; the digits say which operand, from the last one on, is added last
-                    addend, target = operands[3 - int(re.search(r'[0-9]{3}', line).group()[2])], operands[-1]
+                    addend, target = operands[-int(re.search(r'[0-9]{3}', line).group()[2])], operands[-1]
                 chains += addend not in made
                 made.add(target)
             elif copy := re.match(r'vmovaps (%[xyz]mm\d+),(%[xyz]mm\d+)$|mov\tv(\d+)\.16b, v(\d+)\.16b', line):

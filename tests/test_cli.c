@@ -104,7 +104,7 @@ Test(cli, export_and_begin_with_it)
     expect_refusal("export r", 2, "name the file to write");
     expect_refusal("export r -o m.pt", 2, "-o m.pt: the file's name must end in .safetensors or .onnx");
     expect_refusal("export r -o m.safetensors", 2, "m.safetensors is there already");
-    expect_refusal("export nothing -o n.onnx", 1, "no checkpoint in nothing");
+    expect_refusal("export nothing -o n.onnx", 1, "there is no folder nothing");
     expect_refusal("export r -o nothing/n.safetensors", 1, "nothing/n.safetensors");
     expect_output("train -o s --epochs 1 --init m.safetensors " TINY, "beginning with the encoder of ");
     cr_expect(strstr(output, "kNN initial "), "%s", output);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 TestSuite(encoder, .init = small_runs_begin, .fini = small_runs_end);
 
@@ -79,8 +80,14 @@ Test(encoder, of_a_damaged_checkpoint_is_the_one_before_and_nothing_changes)
 
 Test(encoder, of_no_run_is_an_error)
 {
-    cr_expect_eq(open_at("nothing", ""), SIMCLR_ERR_FORMAT);
+    cr_expect_eq(open_at("nothing", ""), SIMCLR_ERR_IO);
+    expect_in(err.text, "there is no folder");
+    mkdir(temp_path(root, "empty"), 0755);
+    cr_expect_eq(open_at("empty", ""), SIMCLR_ERR_FORMAT);
     expect_in(err.text, "no checkpoint in");
+    temp_write(temp_path(root, "empty/classifier.safetensors"), "x", 1);
+    cr_expect_eq(open_at("empty", ""), SIMCLR_ERR_USAGE);
+    expect_in(err.text, "use 'simclr predict'");
     run_whole("run");
     cr_expect_neq(open_at("run", "/config.json"), SIMCLR_OK);
 }

@@ -136,7 +136,7 @@ Test(predict, of_a_damaged_or_another_file_is_refused)
     expect_refusal("predict cut.safetensors photos", 1, "cut.safetensors");
     expect_refusal("predict empty.safetensors photos", 1, "empty.safetensors");
     expect_refusal("predict run/checkpoint-00000005.safetensors photos", 1, "is no classifier: name what 'simclr finetune' wrote");
-    expect_refusal("predict run photos", 1, "run/classifier.safetensors");
+    expect_refusal("predict run photos", 1, "there is no classifier in run");
     expect_refusal("predict nowhere photos", 1, "nowhere");
     expect_refusal("predict", 2, "name the folder of a classifier");
     expect_refusal("predict run/finetune-50", 2, "name images");

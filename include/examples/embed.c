@@ -9,16 +9,17 @@
 /* h of the set's only image, freed with free(). */
 static float *embed(simclr_model *model, const simclr_dataset *set, struct simclr_error *err)
 {
-    bool broken;
+    bool broken = false;
     float *h = malloc((size_t)simclr_model_feature_dim(model) * sizeof *h);
     if (!h) {
         snprintf(err->text, sizeof err->text, "not enough memory");
         return NULL;
     }
     if (simclr_embed(model, set, h, NULL, &broken, err) != SIMCLR_OK || broken) {
-        simclr_image *image;
+        simclr_image *image = NULL;
         if (broken) /* says why */
             simclr_dataset_read(set, 0, &image, err);
+        simclr_image_free(image);
         free(h);
         return NULL;
     }

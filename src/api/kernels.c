@@ -13,11 +13,11 @@
 /* Bounds below which the sizes and offsets of every pass fit their types. */
 enum { MOST_ROWS = 1 << 24, MOST_DIM = 65536, MOST_ELEMENTS = 1 << 30, MOST_LOSS_ROWS = 1 << 20, MOST_TAPS = 15, MOST_STRIDE = 4 };
 
-static void *scratch_of(const simclr_engine *engine, size_t bytes, struct simclr_error *err)
+static void *scratch_of(const simclr_engine *engine, size_t count, size_t bytes, struct simclr_error *err)
 {
-    void *p = bytes < SIZE_MAX ? allocator_alloc(engine->engine.allocator, bytes, 1) : NULL;
+    void *p = bytes < SIZE_MAX ? allocator_alloc(engine->engine.allocator, count, bytes) : NULL;
     if (!p)
-        fail(err, SIMCLR_ERR_MEMORY, "not enough memory: %zu MB of scratch are needed", bytes >> 20);
+        fail(err, SIMCLR_ERR_MEMORY, "not enough memory: %zu x %zu MB of scratch are needed", count, bytes >> 20);
     return p;
 }
 
@@ -36,7 +36,7 @@ enum simclr_status simclr_nt_xent(const simclr_engine *engine, double *loss, flo
                     MOST_LOSS_ROWS, MOST_DIM);
     if (!(temperature >= 0.025f && temperature <= 100.0f))
         return fail(err, SIMCLR_ERR_USAGE, "NT-Xent: temperature %g is not between 0.025 and 100", (double)temperature);
-    void *scratch = scratch_of(engine, ntxent_scratch(&engine->engine, rows, dim), err);
+    void *scratch = scratch_of(engine, 1, ntxent_scratch(&engine->engine, rows, dim), err);
     if (!scratch)
         return SIMCLR_ERR_MEMORY;
     struct ntxent_result result;
@@ -79,7 +79,7 @@ enum simclr_status simclr_gaussian_blur(const simclr_engine *engine, float *out,
         return fail(err, SIMCLR_ERR_USAGE, "blur: sigma %g is not between 0.01 and 100", (double)sigma);
     struct blur_images blur = {engine, out, in, height, width, channels, taps, sigma, NULL, augment_blur_scratch(height, width, channels)};
     int threads = engine->engine.threads < count ? engine->engine.threads : count;
-    blur.scratch = scratch_of(engine, (size_t)threads * blur.bytes, err);
+    blur.scratch = scratch_of(engine, (size_t)threads, blur.bytes, err);
     if (!blur.scratch)
         return SIMCLR_ERR_MEMORY;
     par_for(threads, (size_t)count, blur_one, &blur);
@@ -96,7 +96,7 @@ static enum simclr_status convolve(const simclr_engine *engine, enum pass pass, 
                                    const struct conv_shape *shape, struct simclr_error *err)
 {
     const struct engine *e = &engine->engine;
-    void *scratch = scratch_of(engine, conv_scratch(e, shape), err);
+    void *scratch = scratch_of(engine, 1, conv_scratch(e, shape), err);
     if (!scratch)
         return SIMCLR_ERR_MEMORY;
     if (pass == FORWARD)

@@ -45,8 +45,6 @@ static enum simclr_status parse(struct report_command *c, int argc, char **argv,
         return fail(err, SIMCLR_ERR_USAGE, "name the folder of a run, or one of its checkpoints");
     if (c->splits == IMAGES_ALL)
         return fail(err, SIMCLR_ERR_USAGE, "--split all: a report shows one split; name train, test or labelled");
-    if (c->encoder.given.limit == 0)
-        c->encoder.given.limit = IMAGES;
     return file_must_be_new(c->output, "-o", err);
 }
 
@@ -95,6 +93,13 @@ static enum simclr_status write_page(const struct report_command *c, const struc
     return status;
 }
 
+/* What is shown unless --limit asks for more: no images of the run's own that it was not given. */
+static size_t most_images(const struct report *r)
+{
+    size_t limit = r->data ? 0 : r->encoder->config.limit;
+    return limit > 0 && limit < IMAGES ? limit : IMAGES;
+}
+
 int cmd_report(int argc, char **argv)
 {
     static struct report_command c = {.output = "report.html"};
@@ -108,6 +113,8 @@ int cmd_report(int argc, char **argv)
         status = encoder_command_open(&c.encoder, c.arguments[0], &err);
     r.run = c.arguments[0];
     r.data = c.count > 1 ? c.arguments[1] : NULL;
+    if (c.encoder.given.limit == 0)
+        c.encoder.given.limit = most_images(&r);
     const struct image_source source = encoder_images(&c.encoder, r.data);
     if (status == SIMCLR_OK)
         status = image_parts_open(&parts, r.encoder, &source, c.splits, r.engine, &err);

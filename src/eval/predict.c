@@ -60,9 +60,20 @@ static void put_class(struct prediction *s, int rank, const char *name, float pr
     }
 }
 
+static void put_begin(struct prediction *s)
+{
+    buffer_format(&s->text, s->options->json ? "[\n" : "name,class,probability");
+    for (int rank = 2; rank <= min_int(s->options->top, s->options->classes) && !s->options->json; rank++)
+        buffer_format(&s->text, ",class_%d,probability_%d", rank, rank);
+    if (!s->options->json)
+        buffer_format(&s->text, "\n");
+}
+
 static void put_image(struct prediction *s, const char *name)
 {
     bool json = s->options->json;
+    if (s->result->images == 0) /* nothing is written where no image can be read */
+        put_begin(s);
     if (json) {
         buffer_format(&s->text, "%s  {\"name\": ", s->result->images ? ",\n" : "");
         put_quoted(&s->text, name);
@@ -107,16 +118,6 @@ static enum simclr_status take(void *ctx, const struct features_pass *pass, stru
 
 /* ---- All ---- */
 
-static enum simclr_status put_begin(struct prediction *s, struct simclr_error *err)
-{
-    buffer_format(&s->text, s->options->json ? "[\n" : "name,class,probability");
-    for (int rank = 2; rank <= min_int(s->options->top, s->options->classes) && !s->options->json; rank++)
-        buffer_format(&s->text, ",class_%d,probability_%d", rank, rank);
-    if (!s->options->json)
-        buffer_format(&s->text, "\n");
-    return put_text(s, err);
-}
-
 static enum simclr_status put_end(struct prediction *s, struct simclr_error *err)
 {
     buffer_clear(&s->text);
@@ -130,7 +131,7 @@ static enum simclr_status put_all(struct prediction *s, struct network *network,
     struct image_progress progress = image_progress_begin(report, ctx, 0);
     *s->result = (struct predict_result){.images = 0};
     s->p = malloc((size_t)s->options->classes * sizeof *s->p);
-    enum simclr_status status = s->p ? put_begin(s, err) : fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %d classes", s->options->classes);
+    enum simclr_status status = s->p ? SIMCLR_OK : fail(err, SIMCLR_ERR_MEMORY, "not enough memory for %d classes", s->options->classes);
     for (int i = 0; i < count; i++)
         progress.total += loader_size(parts[i].loader);
     for (int i = 0; i < count && status == SIMCLR_OK; i++) {

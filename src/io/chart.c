@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { WIDTH = 460, HEIGHT = 240, LEFT = 58, RIGHT = 12, TOP = 10, BOTTOM = 28, TICKS = 5 };
+enum { WIDTH = 460, HEIGHT = 240, LEFT = 66, RIGHT = 12, TOP = 10, BOTTOM = 28, TICKS = 5 };
 
 struct axis {
     double low, high, step;

@@ -101,9 +101,8 @@ enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const 
     return status;
 }
 
-/* A rename survives a power cut only once its folder is on disk. Some file systems, and folders that may not be read, cannot be
- * synced; there the file is whole all the same. -1: what was written may not last. */
-static int sync_folder_of(const char *path)
+/* Some file systems, and folders that may not be read, cannot be synced; there the file is whole all the same. */
+int file_sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = join(path, "");
@@ -129,7 +128,7 @@ enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *
         file_abandon(writer);
         return status;
     }
-    enum simclr_status status = sync_folder_of(writer->path) < 0 ? write_failed(writer->path, err) : SIMCLR_OK;
+    enum simclr_status status = file_sync_folder(writer->path) < 0 ? write_failed(writer->path, err) : SIMCLR_OK;
     if (close(writer->fd) < 0 && status == SIMCLR_OK)
         status = write_failed(writer->path, err);
     writer_clear(writer);

@@ -21,6 +21,9 @@ enum simclr_status file_put_at(struct file_writer *writer, size_t offset, const 
 /* fsync, rename into place, fsync of the folder: after it the file outlives a power cut. On failure path.tmp is removed, and the
  * old file stands unless only the last fsync failed. */
 enum simclr_status file_commit(struct file_writer *writer, struct simclr_error *err);
+
+/* fsync of the folder that path is in: a rename outlives a power cut only once that is on disk. -1 and errno: it may not. */
+int file_sync_folder(const char *path);
 void file_abandon(struct file_writer *writer);
 
 /* For file_put alone: to an open file, which stays the caller's and is called `name` in errors. */

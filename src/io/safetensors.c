@@ -232,7 +232,7 @@ static enum simclr_status check_data(struct safetensors *file, const char *start
         return status;
     checksum_text(text, &crc);
     if (ours && memcmp(text, start + CHECKSUM_AT, CHECKSUM_DIGITS) != 0)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum", file->reader.path, size + file->data_size);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged: its %zu bytes do not give its checksum; use another copy", file->reader.path, size + file->data_size);
     file->checked = ours;
     return SIMCLR_OK;
 }

@@ -105,7 +105,7 @@ static enum simclr_status check_format(const char *path, const struct safetensor
 {
     const char *version = safetensors_metadata(file, "simclr_format");
     if (!version)
-        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or not a checkpoint: it names no format", path);
+        return fail(err, SIMCLR_ERR_FORMAT, "%s is damaged or no checkpoint, such as an export or a classifier: name a run's folder or a checkpoint in it", path);
     if (strcmp(version, FORMAT_VERSION))
         return fail(err, SIMCLR_ERR_USAGE, "%s has checkpoint format %.20s and this program reads format %s; go on with the version that "
                     "wrote it", path, version, FORMAT_VERSION);

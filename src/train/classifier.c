@@ -141,6 +141,9 @@ enum simclr_status classifier_open(struct classifier *c, const char *path, int m
     int length = snprintf(c->encoder.path, sizeof c->encoder.path, "%s%s", path, folder ? "/" CLASSIFIER_FILE : "");
     if (length < 0 || (size_t)length >= sizeof c->encoder.path)
         return fail(err, SIMCLR_ERR_USAGE, "the path %.80s... is too long", path);
+    if (folder && stat(c->encoder.path, &st) != 0)
+        return fail(err, SIMCLR_ERR_IO, "there is no classifier in %s; name the folder that 'simclr finetune' wrote, before what is to be classified",
+                    path);
     enum simclr_status status = safetensors_open_each(&file, c->encoder.path, err);
     if (status != SIMCLR_OK)
         return status;

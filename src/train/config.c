@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "data/decode.h"
+#include "io/number.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -192,7 +193,7 @@ static enum simclr_status parse_real(double *value, const char *text, double low
                                      struct simclr_error *err)
 {
     char *end;
-    double v = strtod(text, &end);
+    double v = number_parse(text, &end);
     if (end == text || *end || isspace((unsigned char)text[0]))
         return not_a(label, text, "a number", err);
     if (!(v >= low && v <= high))

@@ -80,9 +80,11 @@ char *train_setting_text(const struct train_config *config, const struct setting
     case SETTING_PRESET:
         return quoted(at);
     case SETTING_EVERY:
-        if (config->checkpoint_minutes > 0)
-            snprintf(text, sizeof text, "\"%.15gm\"", config->checkpoint_minutes);
-        else
+        if (config->checkpoint_minutes > 0) {
+            char minutes[NUMBER_SIZE];
+            number_text(minutes, 15, config->checkpoint_minutes);
+            snprintf(text, sizeof text, "\"%sm\"", minutes);
+        } else
             snprintf(text, sizeof text, "%" PRIu64, config->checkpoint_every);
         break;
     }
@@ -239,7 +241,7 @@ static enum simclr_status parse(struct train_config *config, const char *path, c
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to read %s", path);
     enum simclr_status status = SIMCLR_OK;
     if (!json_is_object(object))
-        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); mend or remove it, and give its settings as options", path,
+        status = fail(err, SIMCLR_ERR_FORMAT, "%s is not a JSON object (line %d%s%.80s); mend it, or remove it and give its settings as options (to use the encoder: name DATA)", path,
                       where.line, where.text[0] ? ": " : "", where.text);
     else
         status = load_object(config, path, object, err);

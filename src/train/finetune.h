@@ -15,7 +15,7 @@ struct finetune_options {
     int epochs;     /* 0: 60 below 10 % of the labels, else 30 */
     double lr;      /* times batch / 256 */
     uint64_t seed;  /* which images, their order, the crops */
-    bool untrained; /* from the random weights that the encoder's run began with */
+    bool untrained; /* from the random weights of the seed of the encoder's run, whatever its --init */
 };
 
 struct finetune {

@@ -150,8 +150,8 @@ static enum simclr_status write_config(const struct finetune_folder *folder, con
     json_t *name = json_string(text_printable(encoder, sizeof encoder, f->encoder->path));
     char *quoted = json_dumps(name, JSON_ENCODE_ANY);
     number_json(labels, f->options.labels);
-    buffer_format(&text, "{\n  \"encoder\": %s,\n  \"encoder_step\": %" PRIu64 ",\n  \"untrained\": %s,\n  \"labels_percent\": %s,\n"
-                  "  \"images\": %zu,\n  \"classes\": %d", quoted ? quoted : "", f->encoder->step, f->options.untrained ? "true" : "false", labels,
+    buffer_format(&text, "{\n  \"encoder\": %s,\n  \"encoder_step\": %" PRIu64 ",\n  \"encoder_seed\": %" PRIu64 ",\n  \"untrained\": %s,\n  \"labels_percent\": %s,\n"
+                  "  \"images\": %zu,\n  \"classes\": %d", quoted ? quoted : "", f->encoder->step, f->encoder->config.seed, f->options.untrained ? "true" : "false", labels,
                   f->images, f->classes);
     bool whole = quoted && put_settings(&text, f);
     buffer_format(&text, "\n}\n");
@@ -181,6 +181,8 @@ enum simclr_status finetune_folder_commit(struct finetune_folder *folder, const 
         status = file_must_be_new(folder->path, "-o", err);
     if (status == SIMCLR_OK && rename(folder->temporary, folder->path) < 0)
         status = fail(err, SIMCLR_ERR_IO, "cannot rename %s to %s: %s", folder->temporary, folder->path, strerror(errno));
+    if (status == SIMCLR_OK && file_sync_folder(folder->path) < 0)
+        status = fail(err, SIMCLR_ERR_IO, "%s is written, but may not outlive a power cut: %s", folder->path, strerror(errno));
     return status;
 }
 
