@@ -4,6 +4,7 @@
 #include "tests/small_runs.h"
 #include "tests/temp_files.h"
 
+#include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -108,6 +109,46 @@ Test(api_train, steps_end_in_the_bytes_of_a_run)
     simclr_model_free(model);
     simclr_model_free(loaded);
     simclr_trainer_free(trainer);
+    simclr_dataset_free(set);
+    simclr_engine_free(engine);
+}
+
+/* Of a program that writes numbers with a comma, as many do that have windows. */
+Test(api_train, a_decimal_comma_changes_nothing)
+{
+    const char *folder = folder_of("locales");
+    char command[4096];
+    snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >%s/log 2>&1", folder, folder);
+    if (system(command) != 0)
+        cr_skip_test("no localedef, or no sources of locales (package locales)");
+    simclr_engine *engine = engine_of("auto", 1);
+    simclr_dataset *set = open_set(engine, "set");
+    simclr_trainer *trainer = trainer_of(engine, set);
+    train(trainer, 10);
+    cr_assert_eq(simclr_trainer_save(trainer, folder_of("point"), &err), SIMCLR_OK, "%s", err.text);
+    simclr_trainer_free(trainer);
+
+    cr_assert_eq(setenv("LOCPATH", temp_path(root, "locales"), 1), 0);
+    cr_assert_not_null(setlocale(LC_ALL, "de_DE.UTF-8"));
+    char number[16];
+    snprintf(number, sizeof number, "%.1f", 0.5);
+    cr_assert_str_eq(number, "0,5");
+    trainer = trainer_of(engine, set);
+    cr_expect_eq(simclr_trainer_restore(trainer, temp_path(root, "point"), &err), SIMCLR_OK, "%s", err.text);
+    simclr_trainer_free(trainer);
+    trainer = trainer_of(engine, set);
+    train(trainer, 10);
+    cr_assert_eq(simclr_trainer_save(trainer, folder_of("comma"), &err), SIMCLR_OK, "%s", err.text);
+    size_t size[2];
+    char *bytes[2] = {file_of(&size[0], "point", LAST), file_of(&size[1], "comma", LAST)};
+    cr_expect(size[0] == size[1] && memcmp(bytes[0], bytes[1], size[0]) == 0);
+    free(bytes[0]);
+    free(bytes[1]);
+    simclr_trainer_free(trainer);
+    const char *settings[] = {"data=", "arch=resnet18", "width=0.25", "image-size=16", "limit=40", "batch-size=10", "epochs=1", "lr=0.0003",
+                              "knn-k=5", NULL};
+    cr_expect_eq(simclr_run(engine, temp_path(root, "run"), false, settings, NULL, NULL, &err), SIMCLR_OK, "%s", err.text);
+    cr_expect_eq(simclr_run(engine, temp_path(root, "run"), true, settings, NULL, NULL, &err), SIMCLR_OK, "%s", err.text);
     simclr_dataset_free(set);
     simclr_engine_free(engine);
 }
