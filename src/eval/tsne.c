@@ -249,6 +249,8 @@ static void move(struct tsne *t, const double *gradient, double *velocity, doubl
 static enum simclr_status descend(struct tsne *t, struct simclr_error *err)
 {
     size_t numbers = t->rows * TSNE_PLANE;
+    if (numbers == 0)
+        return SIMCLR_OK;
     double *gradient = calloc(3 * numbers, sizeof *gradient), *velocity = gradient + numbers, *gain = velocity + numbers;
     double rate = fmax((double)t->rows / EXAGGERATION / 4, LEAST_RATE);
     if (!gradient)
