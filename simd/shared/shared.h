@@ -11,7 +11,7 @@ extern const struct kernels ISA_FN(kernels);
 /* ---- GEMM: simd/<isa>/brgemm.c, pack.c ---- */
 
 /* What lies so many bytes behind p. */
-static inline const float *behind(const float *p, ptrdiff_t bytes) { return (const float *)((const char *)p + bytes); }
+static inline const float *behind(const float *p, ptrdiff_t bytes) { return (const void *)((const char *)(const void *)p + bytes); }
 
 /* The micro-tile. Each brgemm.c has its register budget; widths are chosen so that no accumulator ever leaves the registers. */
 #if defined ISA_IS_AVX512

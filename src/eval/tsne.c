@@ -251,10 +251,11 @@ static enum simclr_status descend(struct tsne *t, struct simclr_error *err)
     size_t numbers = t->rows * TSNE_PLANE;
     if (numbers == 0)
         return SIMCLR_OK;
-    double *gradient = calloc(3 * numbers, sizeof *gradient), *velocity = gradient + numbers, *gain = velocity + numbers;
+    double *gradient = calloc(3 * numbers, sizeof *gradient);
     double rate = fmax((double)t->rows / EXAGGERATION / 4, LEAST_RATE);
     if (!gradient)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory for a map of %zu images; use --limit", t->rows);
+    double *velocity = gradient + numbers, *gain = velocity + numbers;
     for (size_t i = 0; i < numbers; i++)
         gain[i] = 1;
     for (int step = 0; step < STEPS && !engine_stopped(t->engine); step++) {
