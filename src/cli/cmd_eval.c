@@ -26,17 +26,15 @@ static const char usage[] =
 
 static enum simclr_status parse(struct eval_command *c, int argc, char **argv, struct simclr_error *err)
 {
-    struct option own[] = {
+    const struct option own[] = {
         {.name = "untrained", .group = "Options", .set = option_switch, .target = &c->untrained,
          .help = "also judge the weights that the run began with, for comparison"},
         {.name = "per-class", .group = "Options", .set = option_switch, .target = &c->per_class,
          .help = "also show the probe's accuracy for each class"},
         {.name = "json", .group = "Options", .set = option_switch, .target = &c->json,
          .help = "print all figures as JSON; progress goes to stderr"},
-        cli_setting(train_setting_find("seed"), &c->encoder.given),
+        encoder_setting("seed", "of the images that choose the probe's regularisation [0]", &c->encoder.given),
     };
-    own[3].group = "Options";
-    own[3].help = "of the images that choose the probe's regularisation [0]";
     const char *rest[2] = {NULL, NULL};
     size_t rest_count;
     const struct encoder_usage line = {.name = "simclr eval", .text = usage, .own = own, .own_count = sizeof own / sizeof own[0],

@@ -50,14 +50,6 @@ static enum simclr_status set_labels(const struct option *option, const char *te
     return SIMCLR_OK;
 }
 
-static struct option setting(const char *name, const char *help, struct train_config *config)
-{
-    struct option option = cli_setting(train_setting_find(name), config);
-    option.group = "Options";
-    option.help = help;
-    return option;
-}
-
 static enum simclr_status parse(struct finetune_command *c, int argc, char **argv, struct simclr_error *err)
 {
     const struct option own[] = {
@@ -67,9 +59,9 @@ static enum simclr_status parse(struct finetune_command *c, int argc, char **arg
          .help = "the new folder [beside the run's checkpoints, finetune-10 for 10%]"},
         {.name = "untrained", .group = "Options", .set = option_switch, .target = &c->untrained,
          .help = "begin with the run's random weights, for comparison"},
-        setting("epochs", "passes over the images [30; 60 below 10% of the labels]", &c->encoder.given),
-        setting("lr", "learning rate, times batch / 256 [0.05]", &c->encoder.given),
-        setting("seed", "of the images that are chosen, their order and crops [0]", &c->encoder.given),
+        encoder_setting("epochs", "passes over the images [30; 60 below 10% of the labels]", &c->encoder.given),
+        encoder_setting("lr", "learning rate, times batch / 256 [0.05]", &c->encoder.given),
+        encoder_setting("seed", "of the images that are chosen, their order and crops [0]", &c->encoder.given),
     };
     const char *rest[2] = {NULL, NULL};
     size_t count;

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "nn/conv_choice.h"
 #include "simd/kernels.h"
 #include "train/forecast.h"
@@ -80,7 +81,7 @@ static void print_run(const struct forecast *f)
     printf("          %.3f GFLOP forward, %.2f a training step, of an image's two views\n", forward_flop(&f->net) / 1e9,
            resnet_image_flop(&f->net) / 1e9);
     printf("run       batches of %d: %llu steps an epoch, %llu in %d epoch%s\n", c->batch_size, (unsigned long long)f->steps_per_epoch,
-           (unsigned long long)f->steps, c->epochs, c->epochs == 1 ? "" : "s");
+           (unsigned long long)f->steps, c->epochs, text_plural((uint64_t)c->epochs));
 }
 
 static double megabytes(size_t bytes)
@@ -123,7 +124,7 @@ static void print_time(const struct forecast *f, const struct forecast_times *t)
     progress_duration(first, t->first_epoch);
     progress_duration(evaluation, t->evaluation);
     progress_duration(total, t->total);
-    printf("\ntime, %s kernels, %d thread%s", f->engine->kernels->name, f->engine->threads, f->engine->threads == 1 ? "" : "s");
+    printf("\ntime, %s kernels, %d thread%s", f->engine->kernels->name, f->engine->threads, text_plural((uint64_t)f->engine->threads));
     if (t->images < c->batch_size)
         printf(", from steps of %d images", t->images);
     printf("\n  step        %.0f ms: network and loss %.0f, optimizer %.0f, images %.0f\n", 1e3 * step, 1e3 * t->compute, 1e3 * t->optimizer,

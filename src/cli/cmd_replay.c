@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "train/nonfinite.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ static void begin(void *ctx, const struct replay *replay)
 {
     const struct replay_command *c = ctx;
     printf("step %llu from %s: %d images, %s kernels, %d thread%s\n", (unsigned long long)replay->step, replay->folder, replay->images,
-           c->engine->kernels->name, c->engine->threads, c->engine->threads == 1 ? "" : "s");
+           c->engine->kernels->name, c->engine->threads, text_plural((uint64_t)c->engine->threads));
     printf("the run found: %s\n\n%-28s%-18s%14s%14s%12s%12s\n", replay->recorded, "forward", "", "min", "max", "NaN", "infinite");
 }
 

@@ -64,7 +64,7 @@ static enum simclr_status compute_features(const struct report_command *c, struc
                                              &progress, err);
     progress_end(&progress);
     if (status == SIMCLR_OK && r->bank.broken > 0)
-        fprintf(stderr, "simclr: %zu image%s could not be read\n", r->bank.broken, r->bank.broken == 1 ? "" : "s");
+        fprintf(stderr, "simclr: %zu image%s could not be read\n", r->bank.broken, text_plural(r->bank.broken));
     return status;
 }
 

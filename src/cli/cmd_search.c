@@ -269,7 +269,7 @@ int cmd_search(int argc, char **argv)
     struct search_images images = {.data = c.arguments[1], .parts = c.parts.part, .count = c.parts.count, .bank = &c.bank, .engine = &c.encoder.engine};
     if (status == SIMCLR_OK && c.bank.broken > 0)
         fprintf(stderr, c.index ? "simclr: %zu image%s of DATA not in the index: not readable as it was made, or beyond its --limit\n"
-                                : "simclr: %zu image%s of DATA could not be read\n", c.bank.broken, c.bank.broken == 1 ? "" : "s");
+                                : "simclr: %zu image%s of DATA could not be read\n", c.bank.broken, text_plural(c.bank.broken));
     if (status == SIMCLR_OK)
         status = c.duplicates ? find_duplicates(&c, &images, &err) : search(&c, &images, &err);
     bank_free(&c.bank);

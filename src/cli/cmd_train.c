@@ -131,7 +131,7 @@ static void announce(const struct train_command *c, const struct engine *engine)
         printf("no DATA given: training on %s\n",
                c->options.config.data[0] ? text_printable(data, sizeof data, c->options.config.data) : "the generated set of shapes");
     printf("simclr %s, %s kernels, %d thread%s\nrun folder: %s\n", SIMCLR_VERSION, engine->kernels->name, engine->threads,
-           engine->threads == 1 ? "" : "s", text_printable(run, sizeof run, c->run));
+           text_plural((uint64_t)engine->threads), text_printable(run, sizeof run, c->run));
     const struct preset *preset = preset_of(&c->options.config);
     if (preset && preset->expect)
         printf("%s\n", preset->expect);

@@ -7,21 +7,27 @@
 #include <string.h>
 
 enum { BATCH = 64 };
+static const char group[] = "Options";
 static const struct option_range batch_range = {1, 65536};
 
 enum { OPTIONS = 3 + CLI_COMMON_OPTIONS };
 
+struct option encoder_setting(const char *name, const char *help, struct train_config *config)
+{
+    struct option option = cli_setting(train_setting_find(name), config);
+    option.group = group;
+    option.help = help;
+    return option;
+}
+
 static size_t list_options(struct option options[OPTIONS], struct encoder_command *c, const struct encoder_usage *usage)
 {
-    static const char group[] = "Options";
     c->batch_size = BATCH;
     options[0] = (struct option){.name = "batch-size", .letter = 'b', .group = group, .value = "N", .set = option_int, .target = &c->batch_size,
                                  .data = &batch_range, .help = usage->batch_help ? usage->batch_help : "images a pass: memory and speed, never a result [64]"};
-    options[1] = cli_setting(train_setting_find("limit"), &c->given);
-    options[1].help = usage->limit_help ? usage->limit_help : "use at most N images of DATA, spread over it; 0: all [0]";
-    options[2] = cli_setting(train_setting_find("max-pixels"), &c->given);
-    options[2].help = "larger images count as broken; default: as the run";
-    options[1].group = options[2].group = group;
+    options[1] = encoder_setting("limit", usage->limit_help ? usage->limit_help : "use at most N images of DATA, spread over it; 0: all [0]",
+                                 &c->given);
+    options[2] = encoder_setting("max-pixels", "larger images count as broken; default: as the run", &c->given);
     return 3 + cli_common_options(options + 3, group, &c->threads, &c->isa, &c->help);
 }
 

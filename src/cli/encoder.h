@@ -46,6 +46,9 @@ void encoder_tell_broken(const struct image_parts *parts);
 option_set_fn option_split;
 struct option split_option(enum image_splits *splits);
 
+/* A setting of training (train/config.h) as an option of these commands, into config. */
+struct option encoder_setting(const char *name, const char *help, struct train_config *config);
+
 /* The images of data (NULL: of the run) with the options given. */
 struct image_source encoder_images(const struct encoder_command *command, const char *data);
 /* The same of image files (count). */

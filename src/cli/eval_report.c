@@ -54,7 +54,7 @@ static void print_what(const struct eval_report *r)
            e->classes);
     printf("         tested on %s\n", r->test_origin);
     if (e->broken > 0)
-        printf("         %zu image%s could not be read and %s left out\n", e->broken, e->broken == 1 ? "" : "s",
+        printf("         %zu image%s could not be read and %s left out\n", e->broken, text_plural(e->broken),
                e->broken == 1 ? "was" : "were");
 }
 

@@ -1,6 +1,7 @@
 #include "cli/report_page.h"
 
 #include "base/status.h"
+#include "base/text.h"
 #include "cli/progress.h"
 #include "io/chart.h"
 #include "io/html.h"
@@ -221,5 +222,5 @@ void report_end(struct buffer *page, const struct report *r)
     html_text(page, model);
     buffer_format(page, "</dd></div>\n<div><dt>with</dt><dd>%s kernels, %d thread%s</dd></div>\n<div><dt>at</dt><dd>%s</dd></div>\n"
                   "<div><dt>by</dt><dd>simclr %s</dd></div>\n</dl>\n</section>\n</body>\n</html>\n",
-                  r->engine->kernels->name, r->engine->threads, r->engine->threads == 1 ? "" : "s", date, SIMCLR_VERSION);
+                  r->engine->kernels->name, r->engine->threads, text_plural((uint64_t)r->engine->threads), date, SIMCLR_VERSION);
 }

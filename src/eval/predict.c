@@ -8,7 +8,6 @@
 #include "io/number.h"
 #include "nn/cross_entropy.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -34,24 +33,13 @@ static int next_class(const float *p, int classes)
     return best;
 }
 
-static void put_quoted(struct buffer *text, const char *name)
-{
-    json_t *string = json_string(name);
-    char *quoted = json_dumps(string, JSON_ENCODE_ANY);
-    if (quoted)
-        buffer_format(text, "%s", quoted);
-    text->failed |= quoted == NULL;
-    free(quoted);
-    json_decref(string);
-}
-
 static void put_class(struct prediction *s, int rank, const char *name, float probability)
 {
     char number[NUMBER_SIZE];
     number_json_float(number, probability);
     if (s->options->json) {
         buffer_format(&s->text, "%s{\"class\": ", rank ? ", " : "");
-        put_quoted(&s->text, name);
+        buffer_json(&s->text, name);
         buffer_format(&s->text, ", \"probability\": %s}", number);
     } else {
         buffer_format(&s->text, ",");
@@ -76,7 +64,7 @@ static void put_image(struct prediction *s, const char *name)
         put_begin(s);
     if (json) {
         buffer_format(&s->text, "%s  {\"name\": ", s->result->images ? ",\n" : "");
-        put_quoted(&s->text, name);
+        buffer_json(&s->text, name);
         buffer_format(&s->text, ", \"classes\": [");
     } else {
         buffer_csv(&s->text, name);

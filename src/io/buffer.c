@@ -1,5 +1,6 @@
 #include "io/buffer.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +65,17 @@ void buffer_csv(struct buffer *b, const char *text)
         buffer_add(b, "\"", 1);
     }
     buffer_add(b, "\"", 1);
+}
+
+void buffer_json(struct buffer *b, const char *text)
+{
+    json_t *string = json_string(text);
+    char *quoted = json_dumps(string, JSON_ENCODE_ANY);
+    if (quoted)
+        buffer_add(b, quoted, strlen(quoted));
+    b->failed |= quoted == NULL;
+    free(quoted);
+    json_decref(string);
 }
 
 void buffer_clear(struct buffer *b)

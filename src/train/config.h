@@ -43,6 +43,10 @@ const struct setting *train_setting_find(const char *name); /* NULL: there is no
 enum simclr_status train_setting_set(struct train_config *config, const struct setting *setting, const char *text,
                                      const char *label, struct simclr_error *err);
 
+/* Its name in config.json: "batch_size" of "batch-size". */
+enum { SETTING_KEY = 64 };
+void train_setting_key(char key[SETTING_KEY], const struct setting *setting);
+
 /* The setting's value as JSON ("\"adam\"", "0.06"), freed with free(); NULL: no memory, or a text that is not UTF-8. */
 char *train_setting_text(const struct train_config *config, const struct setting *setting);
 

@@ -11,12 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SIZE = 64, MOST_BYTES = 1 << 20 };
+enum { MOST_BYTES = 1 << 20 };
 
-/* "batch-size" -> "batch_size" */
-static void key_of(char key[KEY_SIZE], const struct setting *s)
+void train_setting_key(char key[SETTING_KEY], const struct setting *s)
 {
-    snprintf(key, KEY_SIZE, "%s", s->name);
+    snprintf(key, SETTING_KEY, "%s", s->name);
     for (char *c = key; *c; c++)
         if (*c == '-')
             *c = '_';
@@ -26,9 +25,9 @@ static const struct setting *setting_of(const char *key)
 {
     size_t count;
     const struct setting *settings = train_settings(&count);
-    char known[KEY_SIZE];
+    char known[SETTING_KEY];
     for (size_t i = 0; i < count; i++) {
-        key_of(known, &settings[i]);
+        train_setting_key(known, &settings[i]);
         if (strcmp(key, known) == 0)
             return &settings[i];
     }
@@ -103,8 +102,8 @@ char *train_config_text(const struct train_config *config, bool decides_only)
     for (size_t i = 0; i < count && good; i++) {
         if (decides_only && !settings[i].decides)
             continue;
-        char key[KEY_SIZE], *value = train_setting_text(config, &settings[i]);
-        key_of(key, &settings[i]);
+        char key[SETTING_KEY], *value = train_setting_text(config, &settings[i]);
+        train_setting_key(key, &settings[i]);
         good = value && fprintf(out, "%s  \"%s\": %s", used++ ? ",\n" : "{\n", key, value) > 0;
         free(value);
     }

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,10 +130,9 @@ static bool put_settings(struct buffer *text, const struct finetune *f)
     struct train_config settings = f->settings;
     text_printable(settings.data, sizeof settings.data, f->settings.data);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char key[32], *value = train_setting_text(&settings, train_setting_find(names[i]));
-        snprintf(key, sizeof key, "%s", names[i]);
-        for (char *c = key; *c; c++)
-            *c = (char)(*c == '-' ? '_' : *c);
+        const struct setting *setting = train_setting_find(names[i]);
+        char key[SETTING_KEY], *value = train_setting_text(&settings, setting);
+        train_setting_key(key, setting);
         if (!value)
             return false;
         buffer_format(text, ",\n  \"%s\": %s", key, value);
@@ -147,19 +145,17 @@ static enum simclr_status write_config(const struct finetune_folder *folder, con
 {
     char path[PATH_SIZE], encoder[sizeof f->encoder->path], labels[NUMBER_SIZE];
     struct buffer text = {0};
-    json_t *name = json_string(text_printable(encoder, sizeof encoder, f->encoder->path));
-    char *quoted = json_dumps(name, JSON_ENCODE_ANY);
     number_json(labels, f->options.labels);
-    buffer_format(&text, "{\n  \"encoder\": %s,\n  \"encoder_step\": %" PRIu64 ",\n  \"encoder_seed\": %" PRIu64 ",\n  \"untrained\": %s,\n  \"labels_percent\": %s,\n"
-                  "  \"images\": %zu,\n  \"classes\": %d", quoted ? quoted : "", f->encoder->step, f->encoder->config.seed, f->options.untrained ? "true" : "false", labels,
-                  f->images, f->classes);
-    bool whole = quoted && put_settings(&text, f);
+    buffer_format(&text, "{\n  \"encoder\": ");
+    buffer_json(&text, text_printable(encoder, sizeof encoder, f->encoder->path));
+    buffer_format(&text, ",\n  \"encoder_step\": %" PRIu64 ",\n  \"encoder_seed\": %" PRIu64 ",\n  \"untrained\": %s,\n"
+                  "  \"labels_percent\": %s,\n  \"images\": %zu,\n  \"classes\": %d", f->encoder->step, f->encoder->config.seed,
+                  f->options.untrained ? "true" : "false", labels, f->images, f->classes);
+    bool whole = put_settings(&text, f);
     buffer_format(&text, "\n}\n");
     path_of(path, folder, CONFIG);
     enum simclr_status status = whole && !text.failed ? file_write_atomic(path, text.data, text.size, err)
                                                       : fail(err, SIMCLR_ERR_MEMORY, "not enough memory to write %s", path);
-    json_decref(name);
-    free(quoted);
     buffer_free(&text);
     return status;
 }
