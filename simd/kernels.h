@@ -42,9 +42,9 @@ struct kernels {
                    const float *b, int m, int n, int k, int taps, enum brgemm_mode mode);
 
     /* C[m x n] (+)= sum_{p < k} A[p][0..m)^T B[p][0..n): weight gradients, the reduction runs over pixels.
-     * Row p of A is m consecutive floats, a_bytes[p] bytes behind a (floats would cost NEON an instruction a row to scale); b is a packed panel [k][nr], of whose columns the first n count, whatever
-     * the others hold; row i of C is at c + i * ldc. One chain from +0 in p order, then one addition to C,
-     * or to +0 when not accumulating.
+     * Row p of A is m consecutive floats, a_bytes[p] bytes behind a (in floats, NEON would need an instruction a row to scale it); b is a
+     * packed panel [k][nr], of whose columns the first n count, whatever the others hold; row i of C is at c + i * ldc. One chain from +0
+     * in p order, then one addition to C, or to +0 when not accumulating.
      * packed, unless NULL, becomes such a panel of a B whose rows, n floats each, are at b + p ldb.
      * soon, unless NULL, is memory to be fetched into L2 meanwhile, which changes no result: while tile t of up to mr rows passes
      * over p, the cache lines at soon + LINE_FLOATS t + p soon_row. */

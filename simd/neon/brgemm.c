@@ -140,8 +140,8 @@ struct next_step {
 };
 
 /* One step, from `now`; evenly between its FMAs what the next ones need. Returns the offset at row_after. */
-ALWAYS_INLINE ptrdiff_t step_tn_by_lane(vf acc[][2], const struct operands *now, struct operands *after, const struct next_step next, const int mr,
-                                const bool wide)
+ALWAYS_INLINE ptrdiff_t step_tn_by_lane(vf acc[][2], const struct operands *now, struct operands *after, const struct next_step next,
+                                        const int mr, const bool wide)
 {
     const int fmas = mr * (1 + wide);
     ptrdiff_t row_after = 0;
@@ -193,9 +193,9 @@ ALWAYS_INLINE void tile_tn_by_lane(const int mr, const bool wide, const struct p
     for (const ptrdiff_t *stop = next_row + turns * TURN; next_row != stop; next_row += TURN, b += TURN * GEMM_NR, soon += TURN * soon_step) {
         UNROLL
         for (int s = 0; s < TURN; s += 2) {
-            row = step_tn_by_lane(acc, &now, &after, (struct next_step){a, b + s * GEMM_NR, soon + s * soon_step, row, next_row + s}, mr, wide);
-            row = step_tn_by_lane(acc, &after, &now, (struct next_step){a, b + (s + 1) * GEMM_NR, soon + (s + 1) * soon_step, row, next_row + s + 1},
-                          mr, wide);
+            const float *at = b + s * GEMM_NR, *line = soon + s * soon_step;
+            row = step_tn_by_lane(acc, &now, &after, (struct next_step){a, at, line, row, next_row + s}, mr, wide);
+            row = step_tn_by_lane(acc, &after, &now, (struct next_step){a, at + GEMM_NR, line + soon_step, row, next_row + s + 1}, mr, wide);
         }
     }
 #pragma GCC unroll 1

@@ -27,7 +27,7 @@ struct pass {
     ptrdiff_t v_tile, v_panel, v_point, m_panel, m_point, u_point, u_part;
     float *u;             /* [part][point][c][k] */
     float *v, *m;         /* a chunk: [point][panel][tile][v_width or nr]; of each thread, or of each part */
-    ptrdiff_t *v_bytes;     /* of a panel's tiles */
+    ptrdiff_t *v_bytes;   /* of a panel's tiles */
     float *copies;        /* per thread */
     size_t copy_floats;
 

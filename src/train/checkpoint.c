@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct checkpoint_target checkpoint_of(struct network *network, enum optimizer kind, float *const optim[2], const char *settings,
@@ -125,12 +124,6 @@ void checkpoint_newest(char *path, size_t size, const char *run)
 
 static enum simclr_status no_checkpoint(const char *run, struct simclr_error *err)
 {
-    char path[4096];
-    struct stat st;
-    if (stat(run, &st) != 0 && errno == ENOENT)
-        return fail(err, SIMCLR_ERR_IO, "there is no folder %s; name that of a run, or a checkpoint in it", run);
-    if (snprintf(path, sizeof path, "%s/classifier.safetensors", run) < (int)sizeof path && stat(path, &st) == 0)
-        return fail(err, SIMCLR_ERR_USAGE, "%s holds a classifier, and no checkpoint; name the run's folder, or use 'simclr predict'", run);
     return fail(err, SIMCLR_ERR_FORMAT, "there is no checkpoint in %s; name the folder of a run, before that of data", run);
 }
 

@@ -3,8 +3,10 @@
 #include "base/crc64.h"
 #include "base/status.h"
 #include "train/checkpoint_file.h"
+#include "train/classifier.h"
 #include "train/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,18 @@ static bool is_file(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* What is often named in place of a run's folder. */
+static enum simclr_status check_folder(const char *run, struct simclr_error *err)
+{
+    char path[4096];
+    struct stat st;
+    if (stat(run, &st) != 0 && errno == ENOENT)
+        return fail(err, SIMCLR_ERR_IO, "there is no folder %s; name that of a run, or a checkpoint in it", run);
+    if (snprintf(path, sizeof path, "%s/" CLASSIFIER_FILE, run) < (int)sizeof path && is_file(path))
+        return fail(err, SIMCLR_ERR_USAGE, "%s holds a classifier, and no checkpoint; name the run's folder, or use 'simclr predict'", run);
+    return SIMCLR_OK;
 }
 
 /* config.json beside the checkpoint names the images too. */
@@ -44,8 +58,11 @@ enum simclr_status encoder_open(struct encoder *encoder, const char *run, int ma
     if (is_file(run)) {
         snprintf(encoder->path, sizeof encoder->path, "%s", run);
         status = checkpoint_file_open(&file, run, err);
-    } else
-        status = checkpoint_open_newest(&file, encoder->path, sizeof encoder->path, run, tell, ctx, err);
+    } else {
+        status = check_folder(run, err);
+        if (status == SIMCLR_OK)
+            status = checkpoint_open_newest(&file, encoder->path, sizeof encoder->path, run, tell, ctx, err);
+    }
     if (status != SIMCLR_OK)
         return status;
     status = read_settings(encoder, file, err);

@@ -265,7 +265,8 @@ enum simclr_status trainer_step(struct trainer *t, double *loss, struct simclr_e
     enum simclr_status status = step_run(&t->step, &batch, &result, &finite, err);
     if (status != SIMCLR_OK)
         return status;
-    *loss = finite ? result.loss : NAN;
+    if (loss)
+        *loss = finite ? result.loss : NAN;
     if (!finite)
         return skip_or_stop(t, &batch, err);
     size_t params;
@@ -382,9 +383,8 @@ static enum simclr_status train_loop(struct trainer *t, struct train_result *res
     t->first_step = t->state.step;
     while (t->state.step < t->steps || trainer_epoch_ended(t)) {
         enum simclr_status status = SIMCLR_OK;
-        double ignored;
         if (!trainer_epoch_ended(t)) {
-            status = trainer_step(t, &ignored, err);
+            status = trainer_step(t, NULL, err);
             result->trained += status == SIMCLR_OK;
         }
         if (status == SIMCLR_OK && !t->begun)

@@ -56,7 +56,7 @@ enum simclr_status trainer_plan_steps(struct trainer *t, struct simclr_error *er
 /* All that follows once the data are open, and steps planned: network, memory, a cache of at most for_cache bytes. */
 enum simclr_status trainer_prepare(struct trainer *t, size_t for_cache, struct simclr_error *err);
 
-/* One step; *loss is its batch's, or NaN if it was skipped. After the last step of an epoch, trainer_begin_epoch. */
+/* One step; *loss, unless NULL, is its batch's, or NaN if it was skipped. After the last step of an epoch, trainer_begin_epoch. */
 enum simclr_status trainer_step(struct trainer *t, double *loss, struct simclr_error *err);
 bool trainer_epoch_ended(const struct trainer *t);
 void trainer_begin_epoch(struct trainer *t);
