@@ -2,7 +2,7 @@
 
 #include "base/status.h"
 #include "train/config.h"
-#include "train/trainer_internal.h"
+#include "train/training.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "base/arena.h"
 #include "base/memory.h"
 #include "eval/knn.h"
-#include "train/trainer_internal.h"
+#include "train/training.h"
 
 /* What the program takes later than it can be asked: code and tables that have not been needed yet, stacks of threads, blocks of malloc
  * that lie apart. Measured. */

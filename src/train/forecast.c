@@ -8,7 +8,7 @@
 #include "eval/knn.h"
 #include "train/memory_limit.h"
 #include "train/peak.h"
-#include "train/trainer_internal.h"
+#include "train/training.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,7 +14,7 @@
 #include "train/metrics_files.h"
 #include "train/nonfinite.h"
 #include "train/peak.h"
-#include "train/trainer_internal.h"
+#include "train/training.h"
 
 #include <math.h>
 #include <stdio.h>

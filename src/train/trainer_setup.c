@@ -3,7 +3,7 @@
 #include "train/config.h"
 #include "train/init.h"
 #include "train/memory_limit.h"
-#include "train/trainer_internal.h"
+#include "train/training.h"
 
 #include <stdio.h>
 #include <stdlib.h>

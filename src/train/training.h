@@ -1,6 +1,7 @@
-/* A run while it trains: what trainer.c, the loop, and trainer_setup.c, which makes and restores it, share. */
-#ifndef TRAIN_TRAINER_INTERNAL_H
-#define TRAIN_TRAINER_INTERNAL_H
+/* Training in its parts, for those who make, run or measure them by themselves: the loop (trainer.c), its setup (trainer_setup.c), what a run
+ * will take (bill.c, forecast.c), and the library, whose callers bring their own data and loop. */
+#ifndef TRAIN_TRAINING_H
+#define TRAIN_TRAINING_H
 
 #include "base/arena.h"
 #include "train/checkpoint.h"
