@@ -5,6 +5,7 @@
 #include "base/par.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "data/broken_images.h"
 #include "data/prefetch.h"
 
 #include <stdatomic.h>
@@ -13,12 +14,6 @@
 
 /* What is known of an item. FILLING: one thread is storing its pixels; others decode for themselves. */
 enum item_state { ITEM_UNKNOWN, ITEM_BROKEN, ITEM_FILLING, ITEM_CACHED };
-
-struct broken {
-    struct broken *next;
-    uint32_t index; /* in the data set */
-    char message[]; /* "path: reason" */
-};
 
 struct worker {
     void *scratch;
@@ -44,8 +39,7 @@ struct loader {
     struct prefetcher *prefetcher;
     uint32_t *ahead;             /* (ahead_room): the list for the prefetcher */
     size_t ahead_room, ahead_to; /* ahead_to: place in the order before which all has been asked for */
-    _Atomic(struct broken *) broken;
-    const char **messages;       /* what loader_broken handed out */
+    struct broken_images broken;
 };
 
 enum simclr_status loader_create(struct loader **result, const struct dataset *dataset, const uint32_t *items, size_t count,
@@ -115,17 +109,13 @@ void loader_free(struct loader *l)
         forget(l, &l->cache[i]);
     for (int i = 0; l->workers && i < l->engine->threads; i++)
         allocator_free(l->engine->allocator, l->workers[i].scratch);
-    for (struct broken *b = l->broken, *next; b; b = next) {
-        next = b->next;
-        free(b);
-    }
+    broken_images_free(&l->broken);
     free(l->items);
     free(l->order);
     free((void *)l->state);
     free(l->cache);
     free(l->workers);
     free(l->ahead);
-    free(l->messages);
     free(l);
 }
 
@@ -138,19 +128,13 @@ static bool claim(_Atomic unsigned char *state, enum item_state from, enum item_
 /* Records a broken item; the thread that changes its state is the only one to do so. */
 static enum simclr_status record_broken(struct loader *l, size_t position, const char *message, struct simclr_error *err)
 {
-    size_t size = strlen(message) + 1;
-    struct broken *b = malloc(sizeof *b + size);
-    if (!b)
+    struct broken_image *image = broken_image_new(l->items[position], message);
+    if (!image)
         return fail(err, SIMCLR_ERR_MEMORY, "not enough memory to note a broken image (%s)", message);
-    b->index = l->items[position];
-    memcpy(b->message, message, size);
-    if (!claim(&l->state[position], ITEM_UNKNOWN, ITEM_BROKEN)) {
-        free(b);
-        return SIMCLR_OK;
-    }
-    b->next = atomic_load(&l->broken);
-    while (!atomic_compare_exchange_weak(&l->broken, &b->next, b))
-        ;
+    if (claim(&l->state[position], ITEM_UNKNOWN, ITEM_BROKEN))
+        broken_images_add(&l->broken, image);
+    else
+        free(image);
     return SIMCLR_OK;
 }
 
@@ -315,8 +299,7 @@ static enum simclr_status fetch_next(struct loader *l, size_t place, struct imag
         if (status != SIMCLR_OK || readable)
             return status;
     }
-    struct broken *last = atomic_load(&l->broken);
-    return fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", l->count, last ? last->message : "");
+    return fail(err, SIMCLR_ERR_FORMAT, "none of the %zu images can be read; %s", l->count, broken_images_any(&l->broken));
 }
 
 static void augment_both_views(struct job *job, size_t slot, const struct image *image, uint64_t stream, void *scratch)
@@ -480,32 +463,7 @@ size_t loader_scratch(const struct loader *l, int h, int w, int batch)
     return order + (size_t)l->engine->threads * thread + LISTS * 2 * (size_t)batch * sizeof *l->ahead;
 }
 
-static int by_index(const void *a, const void *b)
-{
-    uint32_t x = (*(struct broken *const *)a)->index, y = (*(struct broken *const *)b)->index;
-    return (x > y) - (x < y);
-}
-
 size_t loader_broken(struct loader *l, const char *const **messages)
 {
-    size_t count = 0;
-    for (struct broken *b = atomic_load(&l->broken); b; b = b->next)
-        count++;
-    struct broken **sorted = malloc((count + 1) * sizeof *sorted);
-    const char **texts = malloc((count + 1) * sizeof *texts);
-    size_t n = 0;
-    for (struct broken *b = atomic_load(&l->broken); b && sorted; b = b->next)
-        sorted[n++] = b;
-    if (sorted)
-        qsort(sorted, n, sizeof *sorted, by_index);
-    for (size_t i = 0; i < n && texts; i++)
-        texts[i] = sorted[i]->message;
-    bool ok = sorted && texts;
-    free(sorted);
-    free(l->messages);
-    l->messages = ok ? texts : NULL;
-    if (!ok)
-        free(texts);
-    *messages = l->messages;
-    return count;
+    return broken_images_list(&l->broken, messages);
 }
